@@ -1,0 +1,136 @@
+/**
+ * What a plugin meets. A power source finds channels and says what they read; a serving source says what an
+ * engine was doing (evidence) and how many tokens it moved. A source exists live, recorded, or both; both share
+ * the code that understands the format.
+ */
+import type { Boundary, Outcome, Phase } from '@joulebook/shared/slice.js';
+import type { Instant, Seconds, Tokens, Watts } from '@joulebook/shared/units.js';
+
+/** One measured quantity of one physical device. */
+export interface Channel {
+  /** Unique within an agent, e.g. `nvidia-smi/GPU-1f…/power.draw`. */
+  readonly id: string;
+  /** UUID or serial where the sensor says it, else what the configuration calls it. */
+  readonly device: string;
+  readonly boundary: Boundary;
+  readonly source: string;
+  readonly measures: 'counter' | 'power';
+}
+
+export type Reading = {
+  readonly kind: 'reading';
+  readonly channel: Channel;
+  readonly at: Instant;
+} & (
+  | { readonly measures: 'power'; readonly power: Watts }
+  /** A cumulative counter, exact; `wrapsAt` when it starts again at 0 above a known value. A decrease without it is a new epoch. */
+  | { readonly measures: 'counter'; readonly total: bigint; readonly wrapsAt?: bigint }
+);
+
+/** What a source says besides readings. */
+export type PowerEvent =
+  | Reading
+  /** Nothing may be integrated across this moment on these channels: the sensor was restarted or lost. */
+  | { readonly kind: 'break'; readonly channels: readonly Channel[]; readonly at: Instant; readonly reason: string }
+  | { readonly kind: 'gauge'; readonly device: string; readonly gauge: string; readonly value: number; readonly at: Instant }
+  | Flagged;
+
+/** Something a person must know about the input; counted, shown, never silently dropped. */
+export interface Flagged {
+  readonly kind: 'flagged';
+  readonly code: string;
+  /** Names file and line, or the sensor, and says what to do. */
+  readonly detail: string;
+  readonly count: number;
+  readonly device?: string;
+}
+
+/** Token counts absent when the source does not say them; never 0 for unknown. */
+export interface TokenCounts {
+  /** Computed input where `cachedInput` is known; else all input the source speaks of. */
+  readonly input?: Tokens;
+  readonly cachedInput?: Tokens;
+  readonly output?: Tokens;
+}
+
+/** One request, from its arrival at the engine to its last token. Without `firstToken` nothing tells its prefill from its decode. */
+export interface RequestEvidence {
+  readonly kind: 'request';
+  readonly id: string;
+  readonly start: Instant;
+  readonly firstToken?: Instant;
+  readonly end: Instant;
+  readonly tokens: TokenCounts;
+  readonly outcome: Outcome;
+  readonly model?: string;
+  readonly tenant?: string;
+}
+
+/** What happened between two looks at cumulative counters. */
+export interface WindowEvidence {
+  readonly kind: 'window';
+  readonly from: Instant;
+  readonly to: Instant;
+  readonly tokens: TokenCounts;
+  /** Highest number of requests running or waiting seen at either end; absent when the source has no such gauge. */
+  readonly busy?: number;
+  /** Set when it is known that requests were running throughout, e.g. a benchmark's own run. */
+  readonly saturated?: boolean;
+  readonly model?: string;
+  /** Requests that ended in the window, by outcome. */
+  readonly requests?: Partial<Record<Outcome, number>>;
+}
+
+/** The evidence is not whole here: idle can't be claimed. */
+export interface HoleEvidence {
+  readonly kind: 'hole';
+  readonly from: Instant;
+  readonly to: Instant;
+  readonly reason: string;
+}
+
+export type Evidence = RequestEvidence | WindowEvidence | HoleEvidence;
+
+export type ServingEvent =
+  | Evidence
+  | { readonly kind: 'gauge'; readonly gauge: string; readonly value: number; readonly at: Instant; readonly model?: string }
+  /** Everything before this moment has been said; later evidence about it is late. */
+  | { readonly kind: 'watermark'; readonly at: Instant }
+  | Flagged;
+
+/** Role of a pool in disaggregated serving: tells the phase of whatever runs there. */
+export type Role = Extract<Phase, 'prefill' | 'decode'>;
+
+/** The clock and the ways out of the process that a live source may use; tests pass their own. */
+export interface LiveContext {
+  /** The slice clock. */
+  readonly now: () => Instant;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  readonly log: { info(message: string, fields?: object): void; warn(message: string, fields?: object): void };
+}
+
+/** Live power: an endless stream that ends when the signal aborts. It restarts its own sensor and says so by a `break`. */
+export interface LivePower {
+  /** What it reads, for people: `nvidia-smi every 200 ms`. */
+  readonly description: string;
+  /** The longest normal time between two readings of a channel; a gap is more than max(5 × this, 1 s). */
+  readonly period: Seconds;
+  events(context: LiveContext): AsyncIterable<PowerEvent>;
+}
+
+export interface LiveServing {
+  readonly description: string;
+  events(context: LiveContext): AsyncIterable<ServingEvent>;
+}
+
+/** A finished file: parsed as often as asked, always the same. Lines that can't be used are counted as `flagged`. */
+export interface RecordedPower {
+  readonly description: string;
+  events(): AsyncIterable<PowerEvent>;
+}
+
+export interface RecordedServing {
+  readonly description: string;
+  events(): AsyncIterable<ServingEvent>;
+}

@@ -1,0 +1,116 @@
+/**
+ * The additive facts an agent ships. Each stands on an interval [from, to) that lies inside one cell of
+ * the UTC-aligned slice grid (10 s live, 1 s in recordings); the first and last of a recording are cut
+ * short where its window begins and ends. Facts only ever add up; every figure is a ratio of sums.
+ */
+import { z } from 'zod';
+import { epochMicros, microjoules, seconds, type Seconds } from './units.js';
+
+export const PHASES = ['prefill', 'decode', 'active', 'idle', 'unknown'] as const;
+export type Phase = (typeof PHASES)[number];
+
+/** Narrowest first: the order in which a report picks its boundary when none is asked for. */
+export const BOUNDARIES = ['gpu', 'module', 'cpu', 'dram', 'server', 'meter'] as const;
+export type Boundary = (typeof BOUNDARIES)[number];
+
+/** Disjoint kinds. `input` was computed, `cachedInput` came from a prefix cache; `outside…` lies beyond the observed window. */
+export const TOKEN_KINDS = ['input', 'cachedInput', 'output', 'outsideInput', 'outsideOutput'] as const;
+export type TokenKind = (typeof TOKEN_KINDS)[number];
+
+export const OUTCOMES = ['ok', 'aborted', 'failed', 'superseded', 'fallback', 'rejected'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+const count = z.int().min(0);
+const time = z.int().min(0).transform(epochMicros);
+const bookedEnergy = z.int().transform(microjoules);
+const span = z.number().min(0).transform(seconds);
+const name = z.string().min(1).max(512);
+
+const dimensions = {
+  from: time,
+  to: time,
+  site: name.optional(),
+  deployment: name.optional(),
+  model: name.optional(),
+  labels: z.record(name, z.string().max(1024)).optional(),
+};
+
+/**
+ * Energy of one device at one boundary, in one phase, drawn for one deployment.
+ * `askedSeconds` is how long the device should have been seen in this phase, `seconds` how long it was: a stretch
+ * without readings is a fact with `seconds` 0, which says "not measured" and never "0 J".
+ */
+export const energySlice = z.strictObject({
+  kind: z.literal('energy'),
+  ...dimensions,
+  device: name,
+  boundary: z.enum(BOUNDARIES),
+  phase: z.enum(PHASES),
+  microjoules: bookedEnergy,
+  /** The part of `microjoules` divided by a model rather than seen in a stretch of one phase only. */
+  modelledMicrojoules: bookedEnergy,
+  seconds: span,
+  askedSeconds: span,
+  /** Attributes, not part of the key. */
+  source: name,
+  method: z.enum(['counter', 'power']),
+});
+
+/** Tokens when they were produced. */
+export const tokensSlice = z.strictObject({
+  kind: z.literal('tokens'),
+  ...dimensions,
+  tenant: name.optional(),
+  token: z.enum(TOKEN_KINDS),
+  count: z.int(),
+});
+
+/** Requests when they ended, in one joint cell of the latency scale (absent: that latency is not known). */
+export const requestsSlice = z.strictObject({
+  kind: z.literal('requests'),
+  ...dimensions,
+  tenant: name.optional(),
+  outcome: z.enum(OUTCOMES),
+  ttftBucket: z.int().optional(),
+  tpotBucket: z.int().optional(),
+  requests: z.int(),
+  inputTokens: z.int(),
+  cachedInputTokens: z.int(),
+  outputTokens: z.int(),
+});
+
+/** Something that has a value at any time: queue depth, KV-cache use, temperature. Mean = valueSeconds / seconds. */
+export const gaugeSlice = z.strictObject({
+  kind: z.literal('gauge'),
+  ...dimensions,
+  device: name.optional(),
+  gauge: name,
+  valueSeconds: z.number(),
+  seconds: span,
+  max: z.number(),
+});
+
+/** A reservation about the facts of this slice; `count` of `of` cases where that is meaningful. */
+export const flagSlice = z.strictObject({
+  kind: z.literal('flag'),
+  ...dimensions,
+  device: name.optional(),
+  phase: z.enum(PHASES).optional(),
+  code: z.string().regex(/^[A-Z][A-Z0-9_]*$/),
+  detail: z.string().max(2000),
+  count,
+  of: count.optional(),
+});
+
+export const slice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]);
+export type EnergySlice = z.infer<typeof energySlice>;
+export type TokensSlice = z.infer<typeof tokensSlice>;
+export type RequestsSlice = z.infer<typeof requestsSlice>;
+export type GaugeSlice = z.infer<typeof gaugeSlice>;
+export type FlagSlice = z.infer<typeof flagSlice>;
+export type Slice = z.infer<typeof slice>;
+export type SliceKind = Slice['kind'];
+
+/** One exponential scale for TTFT and TPOT: bucket k holds (2^((k-1)/4), 2^(k/4)] seconds. */
+export const latencyBucket = (latency: Seconds): number => Math.ceil(4 * Math.log2(Math.max(latency, 1e-6)) - 1e-9);
+export const latencyBucketUpper = (bucket: number): Seconds => seconds(2 ** (bucket / 4));
