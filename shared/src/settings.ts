@@ -40,7 +40,7 @@ export const duration = z.union([z.number(), z.string()]).transform((value, cont
 });
 
 export function nearest(name: string, known: readonly string[]): string | undefined {
-  const ranked = known.map((other) => [distance(name.toLowerCase(), other.toLowerCase()), other] as const).sort((a, b) => a[0] - b[0]);
+  const ranked = known.map((other) => [distance(name.toLowerCase(), other.toLowerCase()), other] as const).toSorted((a, b) => a[0] - b[0]);
   const best = ranked[0];
   return best && best[0] <= Math.max(2, name.length / 3) ? best[1] : undefined;
 }
