@@ -90,7 +90,7 @@ export const gaugeSlice = z.strictObject({
   max: z.number(),
 });
 
-/** A reservation about the facts of this slice; `count` of `of` cases where that is meaningful. */
+/** A reservation about the facts of this slice; with `of`, it concerns `count` of so many (cases, or ms of them). */
 export const flagSlice = z.strictObject({
   kind: z.literal('flag'),
   ...dimensions,

@@ -3,7 +3,9 @@
  * wants another; the few legal conversions are the functions of this file.
  */
 declare const unit: unique symbol;
-type Quantity<U extends string> = number & { readonly [unit]: U };
+export type Quantity<U extends string> = number & { readonly [unit]: U };
+/** For units that only one side knows, e.g. `Quantity<'token/J'>`: `quantity<'token/J'>(3)`. */
+export const quantity = <U extends string>(value: number): Quantity<U> => value as Quantity<U>;
 
 export type Joules = Quantity<'J'>;
 /** Integer millionths of a joule: what is booked, so that sums are exact. Safe up to 2^53 µJ = 2.5 MWh per fact. */

@@ -12,6 +12,8 @@ export interface Channel {
   readonly id: string;
   /** UUID or serial where the sensor says it, else what the configuration calls it. */
   readonly device: string;
+  /** The host's own number for the device, where it has one: configuration may name devices by it. */
+  readonly index?: number;
   readonly boundary: Boundary;
   readonly source: string;
   readonly measures: 'counter' | 'power';
@@ -121,6 +123,8 @@ export interface LivePower {
 
 export interface LiveServing {
   readonly description: string;
+  /** Every request is told: between two watermarks, nobody running means idle. */
+  readonly tellsRequests?: boolean;
   events(context: LiveContext): AsyncIterable<ServingEvent>;
 }
 

@@ -1,0 +1,36 @@
+/** How a live source is listed: its name, its own options, how it is opened, how it is found without being told. */
+import { UsageError } from '@joulebook/shared/errors.js';
+import { describeIssues } from '@joulebook/shared/settings.js';
+import type { z } from 'zod';
+import type { LivePower, LiveServing } from './source.js';
+
+interface LiveKind<S> {
+  readonly name: string;
+  readonly summary: string;
+  /** @throws UsageError naming every option that is wrong */
+  open(options: Readonly<Record<string, unknown>>): S;
+  /** What to configure when nothing was: options for `open`, or why it is not here. */
+  detect(environment: NodeJS.ProcessEnv): Promise<{ readonly found: true; readonly options: Readonly<Record<string, unknown>> } | { readonly found: false; readonly reason: string }>;
+}
+export type LivePowerKind = LiveKind<LivePower>;
+export type LiveServingKind = LiveKind<LiveServing>;
+
+/** Binds the options' schema to the function that wants them, so that a list of kinds needs no common option type. */
+export function liveKind<O, S>(kind: {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: z.ZodType<O>;
+  readonly open: (options: O) => S;
+  readonly detect: LiveKind<S>['detect'];
+}): LiveKind<S> {
+  return {
+    name: kind.name,
+    summary: kind.summary,
+    detect: kind.detect,
+    open(options) {
+      const checked = kind.options.safeParse(options);
+      if (!checked.success) throw new UsageError(describeIssues(checked.error, kind.name));
+      return kind.open(checked.data);
+    },
+  };
+}

@@ -1,0 +1,189 @@
+import { instant, seconds } from '@joulebook/shared/units.js';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ServingEvent, WindowEvidence } from '../source.js';
+import { counterWindows, type Counted, type Counter, type Look } from './counter-windows.js';
+
+interface Sketch {
+  readonly busy?: number | Record<string, number>;
+  readonly start?: number;
+}
+
+/** `look(3, { 'output m e0': 5 })`: at 3 s the output counter of model m in process e0 stands at 5. */
+function look(at: number, values: Record<string, number>, { busy, start }: Sketch = {}): Look {
+  const counters = new Map<string, Counter>();
+  for (const [key, value] of Object.entries(values)) {
+    const [name, model, process] = key.split(' ');
+    counters.set(key, { counts: counted(name), value, model: model === '-' ? undefined : model, process: process ?? 'p' });
+  }
+  const gauges = busy === undefined ? [] : typeof busy === 'number' ? [[undefined, busy] as const] : Object.entries(busy);
+  return { at: instant(at), counters, busy: new Map<string | undefined, number>(gauges), processStart: start };
+}
+
+function counted(name: string | undefined): Counted {
+  const kind = (['prompt', 'cachedInput', 'output', 'ok', 'aborted', 'failed'] as const).find((each) => each === name);
+  if (!kind) throw new Error(`unknown counter ${name}`);
+  return kind;
+}
+
+function play(looks: readonly Look[], period = 1): ServingEvent[] {
+  const windows = counterWindows({ label: 'test', period: seconds(period) });
+  return looks.flatMap((each) => windows.since(each));
+}
+const windowsIn = (events: readonly ServingEvent[]): WindowEvidence[] => events.filter((event) => event.kind === 'window');
+const codes = (events: readonly ServingEvent[]): string[] => events.flatMap((event) => (event.kind === 'flagged' ? [event.code] : []));
+
+describe('counters looked at now and then', () => {
+  it('give nothing for the baseline and then what moved, summed over label sets', () => {
+    expect(play([look(0, { 'output - e0': 100, 'output - e1': 50 }), look(1, { 'output - e0': 130, 'output - e1': 55 })])).toEqual([{ kind: 'window', from: 0, to: 1, tokens: { output: 35 } }]);
+  });
+
+  it('count a label set that appears later from 0', () => {
+    const [window] = windowsIn(play([look(0, { 'output - e0': 100 }), look(1, { 'output - e0': 100, 'output - e1': 7 })]));
+    expect(window?.tokens.output).toBe(7);
+  });
+
+  it('go on from the last value when a label set is missing for a while', () => {
+    const windows = windowsIn(play([look(0, { 'output - e0': 5, 'output - e1': 9 }), look(1, { 'output - e0': 6 }), look(2, { 'output - e0': 6, 'output - e1': 11 })]));
+    expect(windows.map((window) => window.tokens.output)).toEqual([1, 2]);
+  });
+
+  it('count in full and say so after a reset, the counters of that process that are higher already included', () => {
+    const events = play([look(0, { 'output - e0': 100, 'prompt - e0': 10, 'output - e1': 100 }), look(1, { 'output - e0': 30, 'prompt - e0': 20, 'output - e1': 101 })]);
+    expect(codes(events)).toEqual(['COUNTER_RESET']);
+    expect(windowsIn(events)[0]?.tokens).toEqual({ input: 20, output: 31 });
+  });
+
+  it('take a new process start time for a reset even where all values are higher', () => {
+    const events = play([look(0, { 'output - e0': 100 }, { start: 1000 }), look(1, { 'output - e0': 150 }, { start: 1000.2 }), look(2, { 'output - e0': 170 }, { start: 2000 })]);
+    expect(windowsIn(events).map((window) => window.tokens.output)).toEqual([50, 170]);
+    expect(codes(events)).toEqual(['COUNTER_RESET']);
+  });
+
+  it('are evidence of idleness when nothing moves', () => {
+    expect(play([look(0, { 'output m p': 5 }, { busy: 0 }), look(1, { 'output m p': 5 }, { busy: 0 })])).toEqual([{ kind: 'window', from: 0, to: 1, tokens: { output: 0 }, busy: 0, model: 'm' }]);
+    expect(play([look(0, { 'output m p': 5, 'output n p': 1 }), look(1, { 'output m p': 5, 'output n p': 1 })])).toEqual([{ kind: 'window', from: 0, to: 1, tokens: { output: 0 } }]);
+  });
+
+  it('speak of each model that moved or is busy', () => {
+    const windows = windowsIn(play([look(0, { 'output a p': 0, 'output b p': 0, 'output c p': 0 }, { busy: { a: 1, b: 2, c: 0 } }), look(1, { 'output a p': 5, 'output b p': 0, 'output c p': 0 }, { busy: { a: 3, b: 0, c: 0 } })]));
+    expect(windows.map(({ model, tokens, busy }) => [model, tokens.output, busy])).toEqual([
+      ['a', 5, 3],
+      ['b', 0, 2],
+    ]);
+  });
+
+  it('tell how requests ended', () => {
+    const windows = windowsIn(play([look(0, { 'ok - p': 1, 'aborted - p': 0 }), look(1, { 'ok - p': 3, 'aborted - p': 0 })]));
+    expect(windows[0]?.requests).toEqual({ ok: 2 });
+  });
+
+  it('reach back over looks that failed, and beyond five periods or 5 s are a hole as well', () => {
+    const short = play([look(0, { 'output - p': 0 }), look(5, { 'output - p': 9 })]);
+    expect(short.map((event) => event.kind)).toEqual(['window']);
+    const long = play([look(0, { 'output - p': 0 }, { busy: 0 }), look(5.5, { 'output - p': 9 }, { busy: 0 })]);
+    expect(long).toMatchObject([{ kind: 'hole', from: 0, to: 5.5 }, { code: 'COUNTER_GAP' }, { kind: 'window', from: 0, to: 5.5, tokens: { output: 9 } }]);
+    expect(play([look(0, { 'output - p': 0 }), look(45, { 'output - p': 9 })], 10).map((event) => event.kind)).toEqual(['window']);
+  });
+
+  it('carry cache hits that come before their prompt', () => {
+    const windows = windowsIn(
+      play([look(0, { 'prompt - p': 0, 'cachedInput - p': 0 }), look(1, { 'prompt - p': 0, 'cachedInput - p': 80 }), look(2, { 'prompt - p': 50, 'cachedInput - p': 80 }), look(3, { 'prompt - p': 150, 'cachedInput - p': 90 })]),
+    );
+    expect(windows.map(({ tokens }) => [tokens.input, tokens.cachedInput])).toEqual([
+      [0, 0],
+      [0, 50],
+      [60, 40],
+    ]);
+  });
+
+  it('ignore values that are no count', () => {
+    const events = play([look(0, { 'output - p': 5 }), look(1, { 'output - p': Number.NaN }), look(2, { 'output - p': -1 }), look(3, { 'output - p': 8 })]);
+    expect(windowsIn(events).map((window) => window.tokens.output)).toEqual([0, 0, 3]);
+    expect(codes(events)).toEqual([]);
+  });
+});
+
+interface Moment {
+  readonly engine: number;
+  readonly grows: readonly [prompt: number, hits: number, output: number];
+  readonly restart: boolean;
+  readonly look: 'good' | 'failed';
+}
+const moment: fc.Arbitrary<Moment> = fc.record({
+  engine: fc.integer({ min: 0, max: 3 }),
+  grows: fc.tuple(fc.nat(1000), fc.nat(1000), fc.nat(1000)),
+  restart: fc.boolean(),
+  look: fc.constantFrom('good' as const, 'good' as const, 'failed' as const),
+});
+
+/** Engines count; each knows what was counted since it was last looked at, which is what a restart loses. */
+function history(moments: readonly Moment[], told: boolean): { looks: Look[]; truth: number } {
+  const engines = new Map<number, { prompt: number; cachedInput: number; output: number; unseen: number }>();
+  const looks: Look[] = [];
+  let truth = 0;
+  let generation = 0;
+  let at = 0;
+  for (const { engine, grows, restart, look: how } of moments) {
+    at += 1;
+    const state = engines.get(engine) ?? { prompt: 0, cachedInput: 0, output: 0, unseen: 0 };
+    engines.set(engine, state);
+    if (restart) {
+      // All of a process begins anew; with a start time on the page, all engines on it are one process.
+      for (const each of told ? engines.values() : [state]) Object.assign(each, { prompt: 0, cachedInput: 0, output: 0, unseen: 0 });
+      generation += 1000;
+    }
+    const [prompt, hits, output] = grows;
+    state.prompt += prompt;
+    state.cachedInput += Math.min(hits, prompt);
+    state.output += output;
+    state.unseen += output + prompt;
+    if (how === 'failed') continue;
+    const values: Record<string, number> = {};
+    for (const [index, each] of engines) {
+      values[`prompt - e${index}`] = each.prompt;
+      values[`cachedInput - e${index}`] = each.cachedInput;
+      values[`output - e${index}`] = each.output;
+      if (looks.length > 0) truth += each.unseen;
+      each.unseen = 0;
+    }
+    looks.push(look(at, values, told ? { start: generation } : {}));
+  }
+  return { looks, truth };
+}
+const total = (windows: readonly WindowEvidence[], kind: 'input' | 'cachedInput' | 'output'): number => windows.reduce((all, { tokens }) => all + (tokens[kind] ?? 0), 0);
+
+describe('over any history of growth, restarts, new engines and failed looks', () => {
+  it('the deltas add up to all that was counted, but for what a restart took unseen', () => {
+    fc.assert(
+      fc.property(fc.array(moment, { maxLength: 40 }), (moments) => {
+        const { looks, truth } = history(moments, true);
+        const windows = windowsIn(play(looks));
+        expect(total(windows, 'input') + total(windows, 'cachedInput') + total(windows, 'output')).toBe(truth);
+        for (const { tokens } of windows) expect(Math.min(tokens.input ?? 0, tokens.cachedInput ?? 0)).toBeGreaterThanOrEqual(0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('without a start time, where a restart may not show, they are never more than that', () => {
+    fc.assert(
+      fc.property(fc.array(moment, { maxLength: 40 }), (moments) => {
+        const { looks, truth } = history(moments, false);
+        const windows = windowsIn(play(looks));
+        expect(total(windows, 'input') + total(windows, 'cachedInput') + total(windows, 'output')).toBeLessThanOrEqual(truth);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('the windows follow each other without gap or overlap', () => {
+    fc.assert(
+      fc.property(fc.array(moment, { maxLength: 40 }), (moments) => {
+        const { looks } = history(moments, true);
+        const windows = windowsIn(play(looks));
+        expect(windows.map(({ from, to }) => [from, to])).toEqual(looks.slice(1).map(({ at }, index) => [looks[index]?.at, at]));
+      }),
+    );
+  });
+});

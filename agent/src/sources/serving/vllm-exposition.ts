@@ -1,0 +1,134 @@
+/**
+ * What a metrics page of vLLM says. Its names come in several spellings: `vllm:generation_tokens_total`, without
+ * `_total` (OpenMetrics), `ray_vllm:…` (Ray), `vllm_…` (where colons are not allowed).
+ *
+ * Cached input, by preference, since the later ones know less: `prompt_tokens_by_source` (local cache hits and KV from
+ * another engine), `prompt_tokens_cached`, `prefix_cache_hits` (counted at scheduling; counter-windows carries the surplus).
+ * With none of them it is not known how much of the input was cached.
+ */
+import { TelemetryError } from '@joulebook/shared/errors.js';
+import type { Outcome } from '@joulebook/shared/slice.js';
+import type { Instant } from '@joulebook/shared/units.js';
+import type { ServingEvent } from '../source.js';
+import type { Counted, Counter, Look } from './counter-windows.js';
+import type { Sample } from './prometheus-text.js';
+
+type Gauge = Extract<ServingEvent, { kind: 'gauge' }>;
+
+export interface VllmPage {
+  readonly look: Look;
+  readonly gauges: readonly Gauge[];
+}
+
+export interface VllmPages {
+  /** @throws TelemetryError (`discard`) NOT_VLLM for a metrics page of something else */
+  read(samples: readonly Sample[], at: Instant): VllmPage;
+}
+
+/** In order of preference, so that a page which has a counter in two spellings is not counted twice. */
+const PREFIXES = ['vllm:', 'ray_vllm:', 'vllm_', 'ray_vllm_'] as const;
+const PROCESS_START = 'process_start_time_seconds';
+
+const OUTCOME_OF: ReadonlyMap<string, Outcome> = new Map([
+  ['stop', 'ok'],
+  ['length', 'ok'],
+  ['repetition', 'ok'],
+  ['abort', 'aborted'],
+  ['error', 'failed'],
+]);
+const CACHED_COUNTERS = ['prompt_tokens_by_source', 'prompt_tokens_cached', 'prefix_cache_hits'] as const;
+type CachedCounter = (typeof CACHED_COUNTERS)[number];
+const CACHED_SOURCES: ReadonlySet<string> = new Set(['local_cache_hit', 'external_kv_transfer']);
+
+/** Labels that tell counters of one process apart from each other; the rest name the process (engine, rank, model, replica). */
+const LABELS_WITHIN_PROCESS: ReadonlySet<string> = new Set(['finished_reason', 'source']);
+
+const RUNNING = 'num_requests_running';
+const WAITING = 'num_requests_waiting';
+const KV_CACHE = ['kv_cache_usage_perc', 'gpu_cache_usage_perc'] as const;
+
+/** For the pages of one server in their order: which counter of cached tokens is used must not change while it is there. */
+export function vllmPages(): VllmPages {
+  let cachedCounter: CachedCounter | undefined;
+  return {
+    read(samples, at) {
+      const metrics = metricsByName(samples);
+      if (!metrics.has('generation_tokens') && !metrics.has('prompt_tokens') && !metrics.has(RUNNING)) {
+        throw new TelemetryError('NOT_VLLM', 'This metrics page has no vllm: counters: it is of another program, or vLLM was started with --disable-log-stats.', 'discard');
+      }
+      if (cachedCounter === undefined || !metrics.has(cachedCounter)) cachedCounter = CACHED_COUNTERS.find((name) => metrics.has(name));
+      const counters = new Map<string, Counter>();
+      for (const [name, list] of metrics) for (const sample of list) addCounter(counters, name, sample, cachedCounter);
+
+      const running = byModel(metrics.get(RUNNING));
+      const waiting = byModel(metrics.get(WAITING));
+      const usage = byModel(KV_CACHE.map((name) => metrics.get(name)).find((list) => list !== undefined));
+      const busy = new Map([...new Set([...running.keys(), ...waiting.keys()])].map((model) => [model, total(running.get(model)) + total(waiting.get(model))]));
+      return {
+        look: { at, counters, busy, processStart: samples.find((sample) => sample.name === PROCESS_START)?.value },
+        gauges: [
+          ...gauges('serving.requests.running', running, total, at),
+          ...gauges('serving.requests.waiting', waiting, total, at),
+          ...gauges('serving.kv_cache.usage', usage, (values) => total(values) / values.length, at),
+        ],
+      };
+    },
+  };
+}
+
+/** Whether a sample is of vLLM at all; a page of a server may hold thousands of others. */
+export const isOfVllm = ({ name }: Sample): boolean => name === PROCESS_START || PREFIXES.some((prefix) => name.startsWith(prefix));
+
+/** By the name without prefix and `_total`. */
+function metricsByName(samples: readonly Sample[]): Map<string, readonly Sample[]> {
+  const spellings = new Map<string, Map<string, Sample[]>>();
+  for (const sample of samples) {
+    const prefix = PREFIXES.find((each) => sample.name.startsWith(each));
+    if (prefix === undefined) continue;
+    const name = sample.name.slice(prefix.length).replace(/_total$/, '');
+    const ofName = spellings.get(name) ?? new Map<string, Sample[]>();
+    spellings.set(name, ofName);
+    const list = ofName.get(sample.name) ?? [];
+    ofName.set(sample.name, list);
+    list.push(sample);
+  }
+  return new Map([...spellings].map(([name, ofName]) => [name, preferred(name, ofName)]));
+}
+
+function preferred(name: string, spellings: ReadonlyMap<string, readonly Sample[]>): readonly Sample[] {
+  const order = PREFIXES.flatMap((prefix) => [`${prefix}${name}_total`, `${prefix}${name}`]);
+  return order.map((spelling) => spellings.get(spelling)).find((list) => list !== undefined) ?? [];
+}
+
+function addCounter(counters: Map<string, Counter>, name: string, sample: Sample, cachedCounter: CachedCounter | undefined): void {
+  const counts = countedBy(name, sample, cachedCounter);
+  if (counts === undefined) return;
+  const labels = [...sample.labels].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const process = JSON.stringify(labels.filter(([label]) => !LABELS_WITHIN_PROCESS.has(label)));
+  counters.set(`${name}${JSON.stringify(labels)}`, { counts, value: sample.value, model: modelOf(sample), process });
+}
+
+function countedBy(name: string, { labels }: Sample, cachedCounter: CachedCounter | undefined): Counted | undefined {
+  if (name === 'generation_tokens') return 'output';
+  if (name === 'prompt_tokens') return 'prompt';
+  if (name === 'request_success') {
+    const reason = labels.get('finished_reason');
+    return reason === undefined ? 'ok' : OUTCOME_OF.get(reason);
+  }
+  if (name !== cachedCounter) return undefined;
+  return name !== 'prompt_tokens_by_source' || CACHED_SOURCES.has(labels.get('source') ?? '') ? 'cachedInput' : undefined;
+}
+
+/** Under Triton the label is `model`. */
+const modelOf = ({ labels }: Sample): string | undefined => labels.get('model_name') ?? labels.get('model');
+
+function byModel(samples: readonly Sample[] | undefined): Map<string | undefined, number[]> {
+  const values = new Map<string | undefined, number[]>();
+  for (const sample of samples ?? []) if (Number.isFinite(sample.value)) values.set(modelOf(sample), [...(values.get(modelOf(sample)) ?? []), sample.value]);
+  return values;
+}
+
+const total = (values: readonly number[] | undefined): number => (values ?? []).reduce((sum, value) => sum + value, 0);
+
+const gauges = (gauge: string, values: ReadonlyMap<string | undefined, readonly number[]>, over: (values: readonly number[]) => number, at: Instant): Gauge[] =>
+  [...values].map(([model, list]) => ({ kind: 'gauge', gauge, value: over(list), at, ...(model !== undefined && { model }) }));
