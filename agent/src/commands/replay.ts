@@ -1,0 +1,126 @@
+import { createWriteStream } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
+import { UsageError } from '@joulebook/shared/errors.js';
+import { parseDuration } from '@joulebook/shared/settings.js';
+import type { Instant } from '@joulebook/shared/units.js';
+import { Command, Option } from 'commander';
+import { checkManifest, readManifest, type Recording } from '../recording/manifest.js';
+import { describeWindow, replay, type ReplaySummary } from '../recording/replay.js';
+import { deliver } from '../shipper/deliver.js';
+import { powerFormats, servingFormats } from '../sources/index.js';
+import { parseInstant, zone } from '../sources/timestamps.js';
+
+interface ReplayFlags {
+  power?: string[];
+  serving?: string[];
+  deployment?: string;
+  model?: string;
+  label?: string[];
+  tz?: string;
+  from?: string;
+  to?: string;
+  slice?: string;
+  out: string;
+  collector?: string;
+  token?: string;
+}
+
+const collect = (value: string, all: string[] = []): string[] => [...all, value];
+
+export function replayCommand(): Command {
+  return new Command('replay')
+    .summary('run recorded sensor and serving files through the pipeline of `run`')
+    .description('Runs recorded sensor and serving files through the very pipeline of `run` and writes the batches it would ship.')
+    .argument('[DIR]', 'folder with a recording.yaml')
+    .option('--power <FORMAT=FILE>', 'a recorded power file (repeatable)', collect)
+    .option('--serving <FORMAT=FILE>', 'a recorded serving file (repeatable)', collect)
+    .option('--deployment <NAME>', 'what the serving files speak of')
+    .option('--model <NAME>', 'the model served')
+    .option('--label <k=v>', 'a label on every fact (repeatable)', collect)
+    .option('--tz <ZONE>', 'zone of local timestamps, e.g. America/Chicago or -07:00')
+    .option('--from <T>', 'start of the window')
+    .option('--to <T>', 'end of the window')
+    .option('--slice <DURATION>', 'length of a slice (default 1s)')
+    .option('--out <FILE>', 'where the batches go, - for stdout', '-')
+    .option('--collector <URL>', 'ship to a collector instead')
+    .addOption(new Option('--token <T>', 'bearer token for the collector').env('JOULEBOOK_TOKEN'))
+    .addHelpText('after', formatsHelp())
+    .action(runReplay);
+}
+
+const list = (formats: readonly { name: string; summary: string }[]): string => formats.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`).join('\n');
+
+function formatsHelp(): string {
+  return `\nPower formats:\n${list(powerFormats)}\n\nServing formats:\n${list(servingFormats)}\n  ${'role'.padEnd(18)} no file: a pool that only prefills or only decodes (recording.yaml: role: prefill|decode)\n\nruns: whole runs (energy and tokens per row), in recording.yaml only`;
+}
+
+async function runReplay(folder: string | undefined, flags: ReplayFlags): Promise<void> {
+  const recording = await recordingOf(folder, flags);
+  const options = { slice: sliceLength(flags.slice), from: moment(flags.from, '--from'), to: moment(flags.to, '--to') };
+  const summaries: ReplaySummary[] = [];
+  const batches = replay(recording, options, (summary) => summaries.push(summary));
+  if (flags.collector !== undefined) await deliver(batches, { url: flags.collector, token: flags.token, progress: process.stderr.isTTY ? process.stderr : undefined });
+  else await pipeline(linesOf(batches), flags.out === '-' ? process.stdout : createWriteStream(resolve(flags.out)), { end: flags.out !== '-' });
+  for (const summary of summaries) printSummary(summary);
+}
+
+async function* linesOf(batches: AsyncIterable<Batch>): AsyncGenerator<string> {
+  for await (const batch of batches) yield `${encodeBatch(batch)}\n`;
+}
+
+async function recordingOf(folder: string | undefined, flags: ReplayFlags): Promise<Recording> {
+  const labels = Object.fromEntries((flags.label ?? []).map((text) => keyValue(text, '--label')));
+  const fromFlags = {
+    power: (flags.power ?? []).map((text) => fileEntry(text, '--power', flags.tz)),
+    serving: (flags.serving ?? []).map((text) => ({ ...fileEntry(text, '--serving', flags.tz), ...(flags.deployment !== undefined && { deployment: flags.deployment }), ...(flags.model !== undefined && { model: flags.model }) })),
+  };
+  if (folder === undefined) {
+    if (fromFlags.power.length + fromFlags.serving.length === 0) throw new UsageError(['replay: name a folder with a recording.yaml, or files with --power and --serving']);
+    return { base: process.cwd(), manifest: checkManifest({ ...fromFlags, labels }, 'replay', basename(process.cwd())) };
+  }
+  const { base, manifest } = await readManifest(folder);
+  const overridden = {
+    ...manifest,
+    power: manifest.power.map((entry) => (flags.tz === undefined ? entry : { ...entry, tz: flags.tz })),
+    serving: manifest.serving.map((entry) => ({ ...entry, ...(flags.tz !== undefined && { tz: flags.tz }), ...(flags.deployment !== undefined && { deployment: flags.deployment }), ...(flags.model !== undefined && { model: flags.model }) })),
+    labels: { ...manifest.labels, ...labels },
+  };
+  const added = checkManifest({ power: [...overridden.power, ...absolute(fromFlags.power)], serving: [...overridden.serving, ...absolute(fromFlags.serving)], runs: overridden.runs }, 'replay', manifest.node);
+  return { base, manifest: { ...overridden, power: added.power, serving: added.serving } };
+}
+
+/** Files of the command line are relative to where the command runs, not to the manifest. */
+const absolute = <E extends { file: string }>(entries: readonly E[]): E[] => entries.map((entry) => ({ ...entry, file: resolve(entry.file) }));
+
+function fileEntry(text: string, flag: string, tz: string | undefined): { format: string; file: string; tz?: string } {
+  const [format, file] = keyValue(text, flag);
+  return { format, file, ...(tz !== undefined && { tz }) };
+}
+
+function keyValue(text: string, flag: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new UsageError([`${flag}: '${text}' is not of the form name=value`]);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+function sliceLength(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const length = parseDuration(text);
+  if (length === undefined || length <= 0) throw new UsageError([`--slice: '${text}' is not a duration; write 1s or 10s`]);
+  return length;
+}
+
+function moment(text: string | undefined, flag: string): Instant | undefined {
+  if (text === undefined) return undefined;
+  const at = parseInstant(text, zone('UTC'));
+  if (at === undefined) throw new UsageError([`${flag}: '${text}' is not a time; write 2024-07-17T09:52:23.554Z or epoch seconds`]);
+  return at;
+}
+
+function printSummary({ window, readings, flagged }: ReplaySummary): void {
+  if (window) process.stderr.write(`window: ${describeWindow(window)}, ${readings} power readings\n`);
+  for (const { code, detail, count } of flagged) process.stderr.write(code === 'SKIPPED_LINES' ? `skipped: ${detail}\n` : `${code.toLowerCase()}${count > 1 ? ` (${count})` : ''}: ${detail}\n`);
+}
+

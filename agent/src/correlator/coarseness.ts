@@ -1,0 +1,59 @@
+/**
+ * How finely the power was sampled compared with the phases: a stretch of a phase with fewer than two readings in it
+ * has an energy that is more interpolation than measurement.
+ */
+import type { Phase } from '@joulebook/shared/slice.js';
+import type { Instant } from '@joulebook/shared/units.js';
+import type { Stretch } from './timeline.js';
+
+/** A run of stretches of one phase that is over. */
+export interface Ended {
+  readonly phase: Phase;
+  readonly at: Instant;
+  readonly milliseconds: number;
+  /** The part of them in which fewer than two readings fell: all or nothing. */
+  readonly coarseMilliseconds: number;
+}
+
+export interface Coarseness {
+  /** A reading of the device's energy channel. Readings come in order. */
+  reading(at: Instant): void;
+  /** Follows the stretches of a deployment; yields each run of a busy phase that has ended. */
+  follow(deployment: string, stretches: readonly Stretch[]): Ended[];
+  /** Readings before this moment are in no stretch that is still to come. */
+  forget(before: Instant): void;
+}
+
+const BUSY = ['prefill', 'decode', 'active'] as const;
+
+export function coarseness(): Coarseness {
+  let readings: Instant[] = [];
+  const runs = new Map<string, { from: Instant; to: Instant; readings: number }>();
+
+  return {
+    reading(at) {
+      if (at !== readings.at(-1)) readings.push(at);
+    },
+    follow(deployment, stretches) {
+      const ended: Ended[] = [];
+      for (const { from, to, shares } of stretches) {
+        const within = readings.filter((at) => at >= from && at < to).length;
+        for (const phase of BUSY) {
+          const key = `${deployment}\u0000${phase}`;
+          const run = runs.get(key);
+          if (shares.of.has(phase)) {
+            runs.set(key, { from: run?.from ?? from, to, readings: (run?.readings ?? 0) + within });
+          } else if (run) {
+            runs.delete(key);
+            const milliseconds = Math.round((run.to - run.from) * 1000);
+            ended.push({ phase, at: run.to, milliseconds, coarseMilliseconds: run.readings < 2 ? milliseconds : 0 });
+          }
+        }
+      }
+      return ended;
+    },
+    forget(before) {
+      readings = readings.filter((at) => at >= before);
+    },
+  };
+}

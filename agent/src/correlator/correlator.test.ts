@@ -1,0 +1,187 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { EnergySlice, FlagSlice, Slice, TokensSlice } from '@joulebook/shared/slice.js';
+import { instant, microjoules, seconds, tokens, watts } from '@joulebook/shared/units.js';
+import type { Span } from '../sampler/integrator.js';
+import type { Deployment } from '../sources/deployments.js';
+import type { Channel, RequestEvidence } from '../sources/source.js';
+import { correlator } from './correlator.js';
+import { slicer } from './slicer.js';
+
+const channelOf = (device: string, index: number): Channel => ({ id: `${device}/power`, device, index, boundary: 'gpu', source: 'test', measures: 'power' });
+const spanOf = (channel: Channel, from: number, to: number, microjoule: number): Span => ({ channel, from: instant(from), to: instant(to), microjoules: microjoules(microjoule), ramp: { start: watts(100), end: watts(100) } });
+const request = (id: string, start: number, firstToken: number | undefined, end: number, input: number, output: number): RequestEvidence => ({
+  kind: 'request',
+  id,
+  start: instant(start),
+  ...(firstToken !== undefined && { firstToken: instant(firstToken) }),
+  end: instant(end),
+  tokens: { input: tokens(input), output: tokens(output) },
+  outcome: 'ok',
+});
+
+function bench(options: { from: number; to: number; deployments?: readonly Deployment[]; slice?: number }) {
+  const window = { from: instant(options.from), to: instant(options.to) };
+  const slices = slicer({ length: seconds(options.slice ?? 1), window });
+  const facts = correlator({ deployments: options.deployments ?? [{ name: 'chat' }], window, slicer: slices });
+  const out: Slice[] = [];
+  return {
+    facts,
+    advance(to: number) {
+      facts.advance(instant(to));
+      out.push(...slices.close(instant(to)));
+    },
+    end(): Slice[] {
+      facts.advance(window.to);
+      out.push(...slices.finish(window.to));
+      return out;
+    },
+  };
+}
+
+const energyOf = (slices: readonly Slice[]): EnergySlice[] => slices.filter((slice) => slice.kind === 'energy');
+const tokensOf = (slices: readonly Slice[]): TokensSlice[] => slices.filter((slice) => slice.kind === 'tokens');
+const flagsOf = (slices: readonly Slice[]): FlagSlice[] => slices.filter((slice) => slice.kind === 'flag');
+const joulesBy = (slices: readonly Slice[], key: 'phase' | 'device' | 'deployment'): Record<string, number> => {
+  const sums: Record<string, number> = {};
+  for (const slice of energyOf(slices)) sums[slice[key] ?? 'none'] = (sums[slice[key] ?? 'none'] ?? 0) + slice.microjoules / 1e6;
+  return sums;
+};
+
+describe('energy', () => {
+  it('is divided over the phases that ran when it was drawn', () => {
+    const { facts, end } = bench({ from: 0, to: 10 });
+    const gpu = channelOf('gpu0', 0);
+    for (let at = 0; at < 10; at += 1) facts.span(spanOf(gpu, at, at + 1, 100e6));
+    facts.evidence('chat', request('a', 2, 3.5, 7, 100, 50), true);
+    facts.whole('chat', instant(0), instant(10));
+    expect(joulesBy(end(), 'phase')).toEqual({ idle: 500, prefill: 150, decode: 350 });
+  });
+
+  it('without evidence, or of a device that serves nobody, is unknown', () => {
+    const { facts, end } = bench({ from: 0, to: 2, deployments: [{ name: 'chat', devices: [0] }] });
+    facts.span(spanOf(channelOf('GPU-a', 0), 0, 2, 60e6));
+    facts.span(spanOf(channelOf('GPU-b', 1), 0, 2, 40e6));
+    const slices = end();
+    expect(joulesBy(slices, 'phase')).toEqual({ unknown: 100 });
+    expect(joulesBy(slices, 'deployment')).toEqual({ chat: 60, none: 40 });
+  });
+
+  it('of a device that serves two is divided evenly and flagged', () => {
+    const { facts, end } = bench({ from: 0, to: 1, deployments: [{ name: 'a' }, { name: 'b' }] });
+    facts.span(spanOf(channelOf('gpu0', 0), 0, 1, 100e6 + 1));
+    const slices = end();
+    expect(energyOf(slices).reduce((sum, slice) => sum + slice.microjoules, 0)).toBe(100e6 + 1);
+    expect(flagsOf(slices).map((flag) => flag.code)).toContain('SHARED_DEVICE');
+  });
+
+  it('that was not measured is asked for and not seen', () => {
+    const { facts, end } = bench({ from: 0, to: 10 });
+    const gpu = channelOf('gpu0', 0);
+    facts.span(spanOf(gpu, 0, 4, 4e6));
+    facts.gap({ channel: gpu, from: instant(4), to: instant(9) });
+    facts.span(spanOf(gpu, 9, 10, 1e6));
+    const slices = end();
+    const sum = (key: 'seconds' | 'askedSeconds'): number => energyOf(slices).reduce((total, slice) => total + slice[key], 0);
+    expect([sum('seconds'), sum('askedSeconds')]).toEqual([5, 10]);
+    expect(flagsOf(slices)).toMatchObject([{ code: 'GAP', device: 'gpu0' }]);
+  });
+
+  it('that comes late is booked as unknown, not lost', () => {
+    const { facts, advance, end } = bench({ from: 0, to: 4 });
+    const gpu = channelOf('gpu0', 0);
+    facts.watch(gpu);
+    facts.evidence('chat', request('a', 0, 1, 4, 1, 1), true);
+    advance(2);
+    facts.span(spanOf(gpu, 0, 4, 40e6));
+    expect(joulesBy(end(), 'phase')).toEqual({ unknown: 20, decode: 20, prefill: 0 });
+  });
+
+  it('is marked as modelled where prefill and decode ran at once', () => {
+    const { facts, end } = bench({ from: 0, to: 4 });
+    facts.span(spanOf(channelOf('gpu0', 0), 0, 4, 40e6));
+    facts.evidence('chat', request('a', 0, 1, 4, 1, 1), true);
+    facts.evidence('chat', request('b', 2, 3, 4, 1, 1), true);
+    const slices = energyOf(end());
+    expect(slices.reduce((sum, slice) => sum + slice.modelledMicrojoules, 0)).toBe(10e6);
+  });
+
+  it('in a stretch with fewer than two readings is flagged as coarse', () => {
+    const { facts, end } = bench({ from: 0, to: 4 });
+    const gpu = channelOf('gpu0', 0);
+    for (let at = 0; at < 4; at += 1) facts.span(spanOf(gpu, at, at + 1, 1e6));
+    facts.evidence('chat', request('a', 0.2, 0.4, 3.5, 1, 1), true);
+    facts.whole('chat', instant(0), instant(4));
+    const flags = flagsOf(end()).filter((flag) => flag.code === 'COARSE');
+    expect(flags.map(({ phase, count, of }) => [phase, count, of])).toEqual([['prefill', 200, 200], ['decode', 0, 3100]]);
+  });
+});
+
+describe('tokens', () => {
+  it('stand where they were produced; what lies outside the window is told apart', () => {
+    const { facts, end } = bench({ from: 1, to: 3 });
+    facts.evidence('chat', request('a', 0, 2, 4, 100, 40), true);
+    const slices = end();
+    const sum = (kind: string): number => tokensOf(slices).filter((slice) => slice.token === kind).reduce((total, slice) => total + slice.count, 0);
+    expect([sum('input'), sum('outsideInput'), sum('output'), sum('outsideOutput')]).toEqual([50, 50, 20, 20]);
+    expect(flagsOf(slices)).toMatchObject([{ code: 'PARTIAL_REQUEST' }]);
+    expect(slices.some((slice) => slice.kind === 'requests')).toBe(false);
+  });
+
+  it('of an instant at the very end of the window are inside it', () => {
+    const { facts, end } = bench({ from: 0, to: 3 });
+    facts.evidence('chat', request('last', 3, undefined, 3, 7, 5), true);
+    expect(tokensOf(end()).map(({ token, count }) => [token, count])).toEqual([['input', 7], ['output', 5]]);
+  });
+
+  it('of a source that only tells phases are not counted', () => {
+    const { facts, end } = bench({ from: 0, to: 3 });
+    facts.evidence('chat', request('a', 0, 1, 3, 7, 5), false);
+    expect(end().filter((slice) => slice.kind !== 'energy')).toEqual([]);
+  });
+
+  it('measured as none are a fact, not measured are no fact', () => {
+    const { facts, end } = bench({ from: 0, to: 3 });
+    facts.evidence('chat', { kind: 'window', from: instant(0), to: instant(1), tokens: { output: tokens(0) }, busy: 0 }, true);
+    expect(tokensOf(end()).map(({ token, count }) => [token, count])).toEqual([['output', 0]]);
+  });
+});
+
+it('conserves every microjoule per device and every token, whatever runs and however it is swept', () => {
+  const time = fc.double({ min: 0, max: 30, noNaN: true });
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(2), fc.nat(2_000_000_000)), { minLength: 1, maxLength: 60 }),
+      fc.array(fc.tuple(time, time, time, fc.boolean(), fc.nat(5000), fc.nat(5000)), { maxLength: 20 }),
+      fc.array(time, { maxLength: 6 }),
+      fc.constantFrom(1, 10),
+      (drawn, requests, sweeps, slice) => {
+        const { facts, advance, end } = bench({ from: 2, to: 25.3, slice, deployments: [{ name: 'chat', devices: [0, 1] }, { name: 'other', devices: [1] }] });
+        const measured: Record<string, number> = {};
+        const reached = [2, 2, 2];
+        for (const [device, energy] of drawn) {
+          const from = reached[device] ?? 2;
+          const to = Math.min(25.3, from + 0.7);
+          if (to <= from) continue;
+          reached[device] = to;
+          facts.span(spanOf(channelOf(`gpu${device}`, device), from, to, energy));
+          measured[`gpu${device}`] = (measured[`gpu${device}`] ?? 0) + energy;
+        }
+        let given = 0;
+        for (const [index, [a, b, c, known, input, output]] of requests.entries()) {
+          const [start = 0, first = 0, last = 0] = [a, b, c].toSorted((x, y) => x - y);
+          facts.evidence('chat', request(`r${index}`, start, known ? first : undefined, last, input, output), true);
+          given += input + output;
+        }
+        for (const at of sweeps.toSorted((a, b) => a - b)) advance(Math.min(at, 25.3));
+        const slices = end();
+        const booked = joulesBy(slices, 'device');
+        for (const [device, energy] of Object.entries(measured)) expect(Math.round((booked[device] ?? 0) * 1e6)).toBe(energy);
+        expect(tokensOf(slices).reduce((sum, each) => sum + each.count, 0)).toBe(given);
+        const keys = slices.map(({ from, to: _to, ...rest }) => JSON.stringify([from, rest.kind, 'phase' in rest && rest.phase, 'device' in rest && rest.device, rest.deployment, 'token' in rest && rest.token, 'gauge' in rest && rest.gauge, 'code' in rest && [rest.code, rest.detail], 'outcome' in rest && [rest.outcome, rest.ttftBucket, rest.tpotBucket]]));
+        expect(new Set(keys).size).toBe(keys.length);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});

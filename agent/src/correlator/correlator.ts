@@ -1,0 +1,280 @@
+/**
+ * Where energy meets evidence. Spans of energy and the timelines of the deployments are swept together:
+ *
+ *   device      ├──span──┼──span──┼───────gap──────┼──span──┤
+ *   deployment  ├─idle─┤├─prefill─┤├─────decode──────────┤├─idle┤
+ *   grid        ├───────────slice───────────┼─────────slice──────┤
+ *
+ * Every piece between two neighbouring edges has one energy, one set of shares and one slice. Its whole µJ are divided
+ * exactly, so prefill + decode + active + idle + unknown = measured for each device and slice.
+ */
+import { latencyBucket, type TokenKind } from '@joulebook/shared/slice.js';
+import { elapsed, seconds, type Instant } from '@joulebook/shared/units.js';
+import { energyBefore, type Gap, type Span, type Window } from '../sampler/integrator.js';
+import { servedBy, type Deployment } from '../sources/deployments.js';
+import type { Channel, Flagged, RequestEvidence, ServingEvent, WindowEvidence } from '../sources/source.js';
+import { coarseness, type Coarseness } from './coarseness.js';
+import type { Slicer, Subject } from './slicer.js';
+import { divideWhole, pure, type Shares } from './split.js';
+import { timeline, type Stretch, type Timeline } from './timeline.js';
+
+export interface Correlator {
+  /** From here on the channel's device is asked for. */
+  watch(channel: Channel): void;
+  span(span: Span): void;
+  gap(gap: Gap): void;
+  /** @param counts false: the source only tells phases, its tokens are counted elsewhere */
+  evidence(deployment: string, event: ServingEvent, counts: boolean): void;
+  /** Requests of the deployment are fully known between these moments. */
+  whole(deployment: string, from: Instant, to: Instant): void;
+  gauge(device: string, sample: GaugeSample): void;
+  flag(flagged: Flagged, deployment?: string): void;
+  /** Books everything before `to`; later evidence about that time no longer tells a phase. */
+  advance(to: Instant): void;
+}
+
+export interface GaugeSample {
+  readonly gauge: string;
+  readonly value: number;
+  readonly at: Instant;
+}
+
+/** A gauge holds its value until the next sample, but not for longer than this. */
+const GAUGE_HOLDS_SECONDS = 60;
+
+interface DeploymentState extends Deployment {
+  readonly timeline: Timeline;
+  readonly models: Set<string>;
+}
+
+interface DeviceState {
+  readonly channel: Channel;
+  readonly deployments: DeploymentState[];
+  readonly spans: PendingSpan[];
+  readonly coarseness: Coarseness;
+}
+
+interface PendingSpan {
+  readonly span: Span;
+  /** Whole µJ of it that are booked. */
+  booked: number;
+}
+
+const NOBODY: readonly (DeploymentState | undefined)[] = [undefined];
+
+export function correlator(options: { readonly deployments: readonly Deployment[]; readonly window: { readonly from: Instant; readonly to?: Instant }; readonly slicer: Slicer }): Correlator {
+  const { slicer, window } = options;
+  const deployments = options.deployments.map((deployment): DeploymentState => ({
+    ...deployment,
+    timeline: timeline({ begin: window.from, role: deployment.role, roleOnly: deployment.roleOnly ?? false }),
+    models: new Set(deployment.model === undefined ? [] : [deployment.model]),
+  }));
+  const devices = new Map<string, DeviceState>();
+  let frontier = window.from;
+
+  const named = (name: string): DeploymentState => {
+    const found = deployments.find((deployment) => deployment.name === name);
+    if (!found) throw new Error(`evidence for a deployment that is not configured: ${name}`);
+    return found;
+  };
+
+  function deviceOf(channel: Channel): DeviceState {
+    const key = `${channel.boundary}\u0000${channel.device}`;
+    let device = devices.get(key);
+    if (!device) {
+      const mine = deployments.filter((deployment) => servedBy(deployment, channel));
+      device = { channel, deployments: mine, spans: [], coarseness: coarseness() };
+      devices.set(key, device);
+      if (mine.length > 1) slicer.flag(frontier, { code: 'SHARED_DEVICE', detail: `${channel.device} serves ${mine.map((each) => each.name).join(' and ')}: its energy is divided evenly between them`, count: 1, device: channel.device });
+    }
+    return device;
+  }
+
+  /** Books whole µJ of one piece on the deployments and phases that it belongs to. */
+  function book(device: DeviceState, piece: { from: Instant; microjoules: number; seconds: number; askedSeconds: number }, shares: readonly (readonly [DeploymentState | undefined, Shares])[]): void {
+    const parts = shares.flatMap(([deployment, { of, modelled }]) => [...of].map(([phase, share]) => ({ deployment, phase, modelled, weight: share / shares.length })));
+    const whole = divideWhole(piece.microjoules, parts.map((part) => part.weight));
+    for (const [index, { deployment, phase, modelled, weight }] of parts.entries()) {
+      const share = whole[index] ?? 0;
+      slicer.energy(piece.from, {
+        ...subjectOf(deployment),
+        device: device.channel.device,
+        boundary: device.channel.boundary,
+        source: device.channel.source,
+        method: device.channel.measures,
+        phase,
+        microjoules: share,
+        modelledMicrojoules: modelled ? share : 0,
+        seconds: piece.seconds * weight,
+        askedSeconds: piece.askedSeconds * weight,
+      });
+    }
+  }
+
+  /** Takes the energy that the device drew in [from, to) out of its pending spans. */
+  function drawn(device: DeviceState, from: Instant, to: Instant): { microjoules: number; seconds: number } {
+    let microjoules = 0;
+    let observed = 0;
+    for (const pending of device.spans) {
+      const { span } = pending;
+      if (span.from >= to) break;
+      if (span.to <= from) continue;
+      const upTo = span.to <= to ? span.microjoules : Math.round(energyBefore(span, to));
+      microjoules += upTo - pending.booked;
+      pending.booked = upTo;
+      observed += Math.min(span.to, to) - Math.max(span.from, from);
+    }
+    return { microjoules, seconds: observed };
+  }
+
+  function sweep(device: DeviceState, from: Instant, to: Instant, stretchesOf: ReadonlyMap<DeploymentState, readonly Stretch[]>): void {
+    const owners = device.deployments.length > 0 ? device.deployments : NOBODY;
+    const cursors = owners.map((owner) => ({ owner, stretches: (owner && stretchesOf.get(owner)) ?? [], next: 0 }));
+    const edges = new Set<Instant>([...slicer.edgesWithin(from, to), to]);
+    for (const { stretches } of cursors) for (const stretch of stretches) edges.add(stretch.to);
+    let at = from;
+    for (const edge of [...edges].toSorted((a, b) => a - b)) {
+      if (edge <= at || edge > to) continue;
+      const shares = cursors.map((cursor) => {
+        let stretch = cursor.stretches[cursor.next];
+        while (stretch && stretch.to <= at) stretch = cursor.stretches[++cursor.next];
+        return [cursor.owner, stretch?.shares ?? pure('unknown')] as const;
+      });
+      book(device, { from: at, ...drawn(device, at, edge), askedSeconds: edge - at }, shares);
+      at = edge;
+    }
+    while (device.spans[0] && device.spans[0].span.to <= to) device.spans.shift();
+    for (const { owner, stretches } of cursors) {
+      for (const { phase, milliseconds, coarseMilliseconds, at: ended } of owner ? device.coarseness.follow(owner.name, stretches) : []) {
+        slicer.flag(ended, { ...subjectOf(owner), code: 'COARSE', phase, detail: `${phase}: ms spent in stretches with fewer than two power readings in them`, count: coarseMilliseconds, of: milliseconds, device: device.channel.device });
+      }
+    }
+    device.coarseness.forget(to);
+  }
+
+  function tokens(from: Instant, to: Instant, kind: 'input' | 'cachedInput' | 'output', count: number | undefined, subject: Subject): void {
+    if (count === undefined) return;
+    // Nothing is a count too: a source that says 0 has measured it.
+    if (count === 0) return slicer.tokens(from < window.from ? window.from : from, to, kind, 0, subject);
+    const outside: TokenKind = kind === 'output' ? 'outsideOutput' : 'outsideInput';
+    const { inside, before, after } = clipCount(from, to, count, window);
+    if (inside.count > 0) slicer.tokens(inside.from, inside.to, kind, inside.count, subject);
+    if (before + after > 0) slicer.tokens(inside.from, inside.from, outside, before + after, subject);
+    return undefined;
+  }
+
+  function request(state: DeploymentState, evidence: RequestEvidence, counts: boolean): void {
+    state.timeline.request(evidence);
+    const { start, end, firstToken } = evidence;
+    const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model, tenant: evidence.tenant };
+    if (start < window.from || (window.to !== undefined && end > window.to)) {
+      const overlaps = end > window.from && (window.to === undefined || start < window.to);
+      slicer.flag(window.from, { ...subject, code: overlaps ? 'PARTIAL_REQUEST' : 'REQUEST_OUTSIDE', detail: `${evidence.id} ${overlaps ? 'runs past' : 'lies outside'} what was measured; only what lies inside the window is counted`, count: 1 });
+    }
+    if (!counts) return;
+    const { input, cachedInput, output } = evidence.tokens;
+    const inputUntil = firstToken ?? end;
+    tokens(start, inputUntil, 'input', input, subject);
+    tokens(start, inputUntil, 'cachedInput', cachedInput, subject);
+    tokens(firstToken ?? start, end, 'output', output, subject);
+    if (end < window.from || (window.to !== undefined && end > window.to)) return;
+    slicer.requests(end, {
+      ...subject,
+      outcome: evidence.outcome,
+      ttftBucket: firstToken === undefined ? undefined : latencyBucket(elapsed(start, firstToken)),
+      tpotBucket: firstToken === undefined || output === undefined || output < 2 ? undefined : latencyBucket(seconds((end - firstToken) / (output - 1))),
+      requests: 1,
+      inputTokens: input ?? 0,
+      cachedInputTokens: cachedInput ?? 0,
+      outputTokens: output ?? 0,
+    });
+  }
+
+  function counterWindow(state: DeploymentState, evidence: WindowEvidence, counts: boolean): void {
+    state.timeline.window(evidence);
+    if (evidence.model !== undefined) state.models.add(evidence.model);
+    if (!counts) return;
+    const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model };
+    for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
+    for (const outcome of ['ok', 'aborted', 'failed'] as const) {
+      const ended = evidence.requests?.[outcome];
+      if (ended !== undefined) slicer.requests(evidence.to, { ...subject, outcome, requests: ended, inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 });
+    }
+  }
+
+  const samples = new Map<string, GaugeSample>();
+  function gauge(subject: Subject & { device?: string | undefined }, sample: GaugeSample): void {
+    const key = [sample.gauge, subject.device, subject.deployment, subject.model].join('\u0000');
+    const last = samples.get(key);
+    samples.set(key, sample);
+    if (!last) return;
+    const cut = clipInterval(last.at, sample.at, window);
+    if (cut && sample.at - last.at <= GAUGE_HOLDS_SECONDS) slicer.gauge(cut.from, cut.to, sample.gauge, last.value, subject);
+  }
+
+  const flag = ({ code, detail, count, device }: Flagged, deployment?: string): void => slicer.flag(frontier, { code, detail, count, device, deployment });
+
+  return {
+    watch: (channel) => void deviceOf(channel),
+    span(span) {
+      const device = deviceOf(span.channel);
+      device.coarseness.reading(span.from);
+      device.coarseness.reading(span.to);
+      if (span.from >= frontier) {
+        device.spans.push({ span, booked: 0 });
+        return;
+      }
+      // Late: its time was swept as not seen. What it drew there is booked, but nothing tells its phase any more.
+      const until = span.to < frontier ? span.to : frontier;
+      const late = span.to <= frontier ? span.microjoules : Math.round(energyBefore(span, until));
+      book(device, { from: span.from, microjoules: late, seconds: until - span.from, askedSeconds: 0 }, (device.deployments.length > 0 ? device.deployments : NOBODY).map((owner) => [owner, pure('unknown')]));
+      if (span.to > frontier) device.spans.push({ span, booked: late });
+    },
+    gap({ channel, from, to }) {
+      const cut = clipInterval(from, to, window);
+      if (!cut) return;
+      slicer.flag(cut.from, { code: 'GAP', detail: `${channel.device} (${channel.source}): no readings for ${(to - from).toFixed(2)} s from ${new Date(from * 1000).toISOString()}; missing coverage, not bridged`, count: 1, device: channel.device });
+    },
+    evidence(name, event, counts) {
+      const state = named(name);
+      if (event.kind === 'request') request(state, event, counts);
+      else if (event.kind === 'window') counterWindow(state, event, counts);
+      else if (event.kind === 'hole') state.timeline.hole(event.from, event.to);
+      else if (event.kind === 'gauge') gauge({ deployment: name, model: event.model ?? state.model }, event);
+      else if (event.kind === 'flagged') flag(event, name);
+    },
+    whole: (name, from, to) => named(name).timeline.whole(from, to),
+    gauge: (device, sample) => gauge({ device }, sample),
+    flag,
+    advance(to) {
+      if (to <= frontier) return;
+      const stretchesOf = new Map(deployments.map((deployment) => [deployment, deployment.timeline.advance(to)] as const));
+      for (const device of devices.values()) sweep(device, frontier, to, stretchesOf);
+      frontier = to;
+    },
+  };
+}
+
+/** Energy carries the model only where there is no doubt which one it was. */
+const subjectOf = (state: DeploymentState | undefined): Subject => ({ deployment: state?.name, model: state?.models.size === 1 ? [...state.models][0] : undefined });
+
+function clipInterval(from: Instant, to: Instant, window: { readonly from: Instant; readonly to?: Instant }): Window | undefined {
+  const cut = { from: from < window.from ? window.from : from, to: window.to !== undefined && to > window.to ? window.to : to };
+  return cut.to > cut.from ? cut : undefined;
+}
+
+/** How much of a whole count, spread evenly over [from, to], lies before, inside and after the window; an instant at its very end is inside. */
+function clipCount(from: Instant, to: Instant, count: number, window: { readonly from: Instant; readonly to?: Instant }): { inside: Window & { count: number }; before: number; after: number } {
+  const end = window.to;
+  if (to <= from) {
+    const outside = from < window.from || (end !== undefined && from > end);
+    const at = from < window.from ? window.from : end !== undefined && from > end ? end : from;
+    return { inside: { from: at, to: at, count: outside ? 0 : count }, before: outside ? count : 0, after: 0 };
+  }
+  const upTo = (at: Instant): number => Math.round((count * Math.min(Math.max(at - from, 0), to - from)) / (to - from));
+  const before = upTo(window.from);
+  const after = end === undefined ? 0 : count - upTo(end);
+  const cut = clipInterval(from, to, window);
+  const at = from < window.from ? window.from : (end ?? from);
+  return { inside: { ...(cut ?? { from: at, to: at }), count: count - before - after }, before, after };
+}

@@ -1,0 +1,222 @@
+/**
+ * Facts → slices. Amounts land in the cells of the UTC-aligned grid that they fall into; a cell is handed out once.
+ * What comes after its cell was closed goes into the oldest open one: late, but never lost and never twice.
+ * Whole numbers (tokens) that stretch over cells are divided by rounding their running sum, so they add up.
+ */
+import type { Boundary, EnergySlice, FlagSlice, GaugeSlice, Outcome, Phase, RequestsSlice, Slice, TokenKind, TokensSlice } from '@joulebook/shared/slice.js';
+import { epochMicros, fromEpochMicros, instant, microjoules, seconds, toEpochMicros, type EpochMicros, type Instant, type Seconds } from '@joulebook/shared/units.js';
+
+/** Who and what a fact is about, besides its time. */
+export interface Subject {
+  readonly deployment?: string | undefined;
+  readonly model?: string | undefined;
+  readonly tenant?: string | undefined;
+}
+
+export interface EnergyFact extends Subject {
+  readonly device: string;
+  readonly boundary: Boundary;
+  readonly phase: Phase;
+  readonly source: string;
+  readonly method: 'counter' | 'power';
+  /** Whole µJ. */
+  readonly microjoules: number;
+  readonly modelledMicrojoules: number;
+  readonly seconds: number;
+  readonly askedSeconds: number;
+}
+
+export interface RequestFact extends Subject {
+  readonly outcome: Outcome;
+  readonly ttftBucket?: number | undefined;
+  readonly tpotBucket?: number | undefined;
+  readonly requests: number;
+  readonly inputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly outputTokens: number;
+}
+
+export interface FlagFact extends Subject {
+  readonly code: string;
+  readonly detail: string;
+  readonly count: number;
+  readonly of?: number | undefined;
+  readonly device?: string | undefined;
+  readonly phase?: Phase | undefined;
+}
+
+export interface Slicer {
+  /** The edges of the grid strictly between two moments. */
+  edgesWithin(from: Instant, to: Instant): Instant[];
+  energy(at: Instant, fact: EnergyFact): void;
+  tokens(from: Instant, to: Instant, token: TokenKind, count: number, subject: Subject): void;
+  requests(at: Instant, fact: RequestFact): void;
+  gauge(from: Instant, to: Instant, gauge: string, value: number, subject: Subject & { device?: string | undefined }): void;
+  flag(at: Instant, fact: FlagFact): void;
+  /** Every slice of the cells that end at or before `until`, oldest first. */
+  close(until: Instant): Slice[];
+  /** What is left, the last cell cut at `until`; cells beyond it are dropped. */
+  finish(until: Instant): Slice[];
+}
+
+export interface SlicerOptions {
+  readonly length: Seconds;
+  /** Cells are cut to it; a live agent knows only where it began. */
+  readonly window: { readonly from: Instant; readonly to?: Instant };
+  readonly site?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+}
+
+type Cell = Map<string, Slice>;
+
+export function slicer(options: SlicerOptions): Slicer {
+  const { length, window } = options;
+  const cells = new Map<number, Cell>();
+  const cellOf = (at: Instant): number => Math.floor(at / length + 1e-9);
+  const first = cellOf(window.from);
+  const last = window.to === undefined ? Infinity : Math.max(first, Math.ceil(window.to / length - 1e-9) - 1);
+  let open = first;
+
+  const bounds = (cell: number): { from: EpochMicros; to: EpochMicros } => {
+    const from = Math.max(Math.round(cell * length * 1e6), toEpochMicros(window.from));
+    const to = Math.round((cell + 1) * length * 1e6);
+    return { from: epochMicros(from), to: epochMicros(window.to === undefined ? to : Math.min(to, toEpochMicros(window.to))) };
+  };
+  const dimensions = (cell: number, { deployment, model }: Subject) => ({
+    ...bounds(cell),
+    ...(options.site !== undefined && { site: options.site }),
+    ...(deployment !== undefined && { deployment }),
+    ...(model !== undefined && { model }),
+    ...(options.labels && Object.keys(options.labels).length > 0 && { labels: { ...options.labels } }),
+  });
+  const place = (at: Instant): number => Math.min(last, Math.max(open, cellOf(at)));
+
+  /** Finds the fact of this key in the cell, or makes it; the caller adds to it. */
+  function fact<T extends Slice>(cell: number, key: readonly unknown[], make: () => T, is: (slice: Slice) => slice is T): T {
+    let facts = cells.get(cell);
+    if (!facts) cells.set(cell, (facts = new Map()));
+    const name = key.join('\u0000');
+    const found = facts.get(name);
+    if (found && is(found)) return found;
+    const made = make();
+    facts.set(name, made);
+    return made;
+  }
+
+  /** The cells between two moments, each with the part of the stretch that lies in it. */
+  function* parts(from: Instant, to: Instant): Generator<{ cell: number; from: Instant; to: Instant }> {
+    let at: number = from;
+    for (let cell = cellOf(from); at < to; cell += 1) {
+      const end = Math.min(to, (cell + 1) * length);
+      if (end > at) yield { cell: Math.min(last, Math.max(open, cell)), from: instant(at), to: instant(end) };
+      at = Math.max(at, end);
+    }
+  }
+
+  function take(upTo: number): Slice[] {
+    const slices: Slice[] = [];
+    for (const cell of [...cells.keys()].filter((candidate) => candidate <= upTo).toSorted((a, b) => a - b)) {
+      for (const slice of cells.get(cell)?.values() ?? []) slices.push(slice);
+      cells.delete(cell);
+    }
+    open = Math.max(open, upTo + 1);
+    return slices;
+  }
+
+  return {
+    edgesWithin(from, to) {
+      const edges: Instant[] = [];
+      for (let cell = cellOf(from) + 1; cell * length < to; cell += 1) if (cell * length > from) edges.push(instant(cell * length));
+      return edges;
+    },
+    energy(at, { device, boundary, phase, source, method, ...amounts }) {
+      const cell = place(at);
+      const { deployment, model } = amounts;
+      const slice = fact<EnergySlice>(
+        cell,
+        ['energy', device, boundary, phase, deployment, model],
+        () => ({ kind: 'energy', ...dimensions(cell, amounts), device, boundary, phase, source, method, microjoules: microjoules(0), modelledMicrojoules: microjoules(0), seconds: seconds(0), askedSeconds: seconds(0) }),
+        (candidate) => candidate.kind === 'energy',
+      );
+      slice.microjoules = microjoules(slice.microjoules + amounts.microjoules);
+      slice.modelledMicrojoules = microjoules(slice.modelledMicrojoules + amounts.modelledMicrojoules);
+      slice.seconds = seconds(slice.seconds + amounts.seconds);
+      slice.askedSeconds = seconds(slice.askedSeconds + amounts.askedSeconds);
+    },
+    tokens(from, to, token, count, subject) {
+      const add = (cell: number, amount: number): void => {
+        const slice = fact<TokensSlice>(
+          cell,
+          ['tokens', token, subject.deployment, subject.model, subject.tenant],
+          () => ({ kind: 'tokens', ...dimensions(cell, subject), ...(subject.tenant !== undefined && { tenant: subject.tenant }), token, count: 0 }),
+          (candidate) => candidate.kind === 'tokens',
+        );
+        slice.count += amount;
+      };
+      if (to <= from || count === 0) return add(place(from), count);
+      let booked = 0;
+      for (const part of parts(from, to)) {
+        const upToHere = part.to >= to ? count : Math.round((count * (part.to - from)) / (to - from));
+        if (upToHere > booked) add(part.cell, upToHere - booked);
+        booked = upToHere;
+      }
+      return undefined;
+    },
+    requests(at, { outcome, ttftBucket, tpotBucket, tenant, ...amounts }) {
+      const cell = place(at);
+      const slice = fact<RequestsSlice>(
+        cell,
+        ['requests', outcome, ttftBucket, tpotBucket, amounts.deployment, amounts.model, tenant],
+        () => ({
+          kind: 'requests',
+          ...dimensions(cell, amounts),
+          ...(tenant !== undefined && { tenant }),
+          outcome,
+          ...(ttftBucket !== undefined && { ttftBucket }),
+          ...(tpotBucket !== undefined && { tpotBucket }),
+          requests: 0,
+          inputTokens: 0,
+          cachedInputTokens: 0,
+          outputTokens: 0,
+        }),
+        (candidate) => candidate.kind === 'requests',
+      );
+      slice.requests += amounts.requests;
+      slice.inputTokens += amounts.inputTokens;
+      slice.cachedInputTokens += amounts.cachedInputTokens;
+      slice.outputTokens += amounts.outputTokens;
+    },
+    gauge(from, to, gauge, value, subject) {
+      for (const part of parts(from, to)) {
+        const slice = fact<GaugeSlice>(
+          part.cell,
+          ['gauge', gauge, subject.device, subject.deployment, subject.model],
+          () => ({ kind: 'gauge', ...dimensions(part.cell, subject), ...(subject.device !== undefined && { device: subject.device }), gauge, valueSeconds: 0, seconds: seconds(0), max: value }),
+          (candidate) => candidate.kind === 'gauge',
+        );
+        slice.valueSeconds += value * (part.to - part.from);
+        slice.seconds = seconds(slice.seconds + (part.to - part.from));
+        slice.max = Math.max(slice.max, value);
+      }
+    },
+    flag(at, { code, detail, count, of, device, phase, ...subject }) {
+      const cell = place(at);
+      const slice = fact<FlagSlice>(
+        cell,
+        ['flag', code, detail, device, phase, subject.deployment],
+        () => ({ kind: 'flag', ...dimensions(cell, subject), ...(device !== undefined && { device }), ...(phase && { phase }), code, detail: detail.slice(0, 2000), count: 0, ...(of !== undefined && { of: 0 }) }),
+        (candidate) => candidate.kind === 'flag',
+      );
+      slice.count += count;
+      if (of !== undefined) slice.of = (slice.of ?? 0) + of;
+    },
+    close: (until) => take(Math.min(last, Math.floor(until / length + 1e-9) - 1)),
+    finish(until) {
+      const end = Math.min(last, Math.ceil(until / length - 1e-9) - 1);
+      const slices = take(end);
+      const cut = toEpochMicros(until);
+      // A cell that is cut short says so, so that a later run in the same cell is another slice.
+      return slices.map((slice) => (slice.to > cut && fromEpochMicros(slice.from) < until ? { ...slice, to: cut } : slice));
+    },
+  };
+}

@@ -1,0 +1,154 @@
+/**
+ * A recording through the very pipeline of `run`: recorded sensors and logs in, batches out. It is read twice: once to
+ * learn what it covers (window, pace of each sensor, evidence), once to integrate.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { SCHEMA_VERSION, type Batch } from '@joulebook/shared/batch.js';
+import type { Slice } from '@joulebook/shared/slice.js';
+import { instant, seconds, toIso, type Instant } from '@joulebook/shared/units.js';
+import { correlator, type Correlator } from '../correlator/correlator.js';
+import { deploymentsOf } from '../sources/deployments.js';
+import { integrate } from '../correlator/intake.js';
+import { slicer } from '../correlator/slicer.js';
+import { integrator, type Window } from '../sampler/integrator.js';
+import type { Flagged } from '../sources/source.js';
+import { usableEvidence } from './far.js';
+import { extentOf, scanPower, scanServing, union, windowOf, type ChannelExtent } from './extent.js';
+import { inTimeOrder } from './merge.js';
+import { openRecording, type OpenedRecording, type OpenedServing } from './open.js';
+import type { Recording } from './manifest.js';
+import { NO_TIME_ORIGIN, runSlices } from './runs.js';
+
+export interface ReplayOptions {
+  /** Slice length in seconds; the manifest's, else 1. */
+  readonly slice?: number | undefined;
+  readonly from?: Instant | undefined;
+  readonly to?: Instant | undefined;
+}
+
+/** What a replay had to say besides its facts. */
+export interface ReplaySummary {
+  readonly window: Window | undefined;
+  readonly readings: number;
+  readonly flagged: readonly Flagged[];
+}
+
+const SLICES_PER_BATCH = 1000;
+
+export async function* replay(recording: Recording, options: ReplayOptions, summarise: (summary: ReplaySummary) => void): AsyncGenerator<Batch> {
+  const { manifest } = recording;
+  const opened = openRecording(recording);
+  const stream = await streamOf(recording, opened.files, options);
+  let sequence = 0;
+  let pending: Slice[] = [];
+  const batchOf = (slices: Slice[]): Batch => ({ schema: SCHEMA_VERSION, stream, sequence: sequence++, node: manifest.node, slices });
+
+  const flagged: Flagged[] = [];
+  let window: Window | undefined;
+  let readings = 0;
+  if (opened.power.length > 0 || opened.serving.length > 0) {
+    const prepared = await prepare(opened, manifest, options);
+    ({ window, readings } = prepared);
+    flagged.push(...prepared.flagged);
+    for await (const slices of playThrough(opened, prepared)) {
+      pending.push(...slices);
+      while (pending.length >= SLICES_PER_BATCH) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
+    }
+  }
+  let end = NO_TIME_ORIGIN;
+  for (const runs of opened.runs) {
+    const { slices, flagged: said, end: ended } = await runSlices(runs, manifest, end);
+    end = ended;
+    flagged.push(...said);
+    pending.push(...slices);
+  }
+  while (pending.length > 0) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
+  summarise({ window, readings, flagged });
+}
+
+interface Prepared {
+  readonly window: Window;
+  readonly readings: number;
+  readonly channels: readonly ChannelExtent[];
+  readonly flagged: readonly Flagged[];
+  readonly slices: ReturnType<typeof slicer>;
+  readonly facts: Correlator;
+}
+
+async function prepare(opened: OpenedRecording, manifest: Recording['manifest'], options: ReplayOptions): Promise<Prepared> {
+  const power = await Promise.all(opened.power.map(({ source }) => scanPower(source)));
+  const channels = power.flatMap((scan) => scan.channels);
+  const powerExtent = union(channels);
+  const flagged: Flagged[] = power.flatMap((scan) => scan.flagged);
+
+  const serving: { opened: OpenedServing; scan: Awaited<ReturnType<typeof scanServing>> }[] = [];
+  for (const each of opened.serving) {
+    if (!each.source) continue;
+    const scan = await scanServing(each.source);
+    const usable = usableEvidence(scan.evidence, powerExtent, each.entry.file ?? each.entry.format);
+    flagged.push(...scan.flagged, ...usable.flagged);
+    serving.push({ opened: each, scan: { ...scan, evidence: usable.evidence } });
+  }
+  const extents = serving.map(({ scan }) => extentOf(scan.evidence)).filter((extent) => extent !== undefined);
+  const window = windowOf(powerExtent, union(extents), {
+    from: options.from ?? opened.window.from,
+    to: options.to ?? opened.window.to,
+  });
+
+  const slices = slicer({ length: seconds(options.slice ?? manifest.slice ?? 1), window, site: manifest.site, labels: manifest.labels });
+  const facts = correlator({ deployments: deploymentsOf(opened.serving.map(({ entry }) => ({ ...entry, kind: entry.format }))), window, slicer: slices });
+  for (const { channel } of channels) facts.watch(channel);
+  for (const each of flagged) facts.flag(each);
+  for (const { opened: { entry, counts }, scan } of serving) {
+    for (const evidence of scan.evidence) facts.evidence(entry.deployment, evidence, counts);
+    for (const gauge of scan.gauges) facts.evidence(entry.deployment, { kind: 'gauge', ...gauge }, counts);
+  }
+  for (const [deployment, extent] of wholeExtents(serving)) facts.whole(deployment, extent.from, extent.to);
+  return { window, readings: channels.reduce((sum, each) => sum + each.readings, 0), channels, flagged, slices, facts };
+}
+
+/** Requests are fully known where every request log of the deployment speaks. */
+function wholeExtents(serving: readonly { opened: OpenedServing; scan: { evidence: Parameters<typeof extentOf>[0] } }[]): Map<string, Window> {
+  const whole = new Map<string, Window>();
+  for (const { opened, scan } of serving) {
+    const extent = extentOf(scan.evidence.filter((each) => each.kind === 'request'));
+    if (!extent) continue;
+    const { deployment } = opened.entry;
+    const known = whole.get(deployment);
+    whole.set(deployment, known ? { from: instant(Math.max(known.from, extent.from)), to: instant(Math.min(known.to, extent.to)) } : extent);
+  }
+  return whole;
+}
+
+async function* playThrough(opened: OpenedRecording, { window, channels, slices, facts }: Prepared): AsyncGenerator<Slice[]> {
+  const periods = new Map(channels.map(({ channel, period }) => [channel.id, period]));
+  const spans = integrator((channel) => periods.get(channel.id) ?? seconds(0), window);
+  /** How far each channel has been read; nothing before the slowest can still change. */
+  const reached = new Map(channels.map(({ channel }) => [channel.id, window.from]));
+  const ends = new Map(channels.map(({ channel, to }) => [channel.id, to]));
+
+  let swept = window.from;
+  for await (const event of inTimeOrder(opened.power.map(({ source }) => source.events()))) {
+    integrate(event, facts, spans);
+    if (event.kind !== 'reading') continue;
+    reached.set(event.channel.id, event.at >= (ends.get(event.channel.id) ?? event.at) ? instant(Infinity) : event.at);
+    const slowest = instant(Math.min(...reached.values(), event.at));
+    if (slowest < swept + 1) continue;
+    swept = slowest < window.to ? slowest : window.to;
+    facts.advance(swept);
+    yield slices.close(swept);
+  }
+  facts.advance(window.to);
+  yield slices.finish(window.to);
+}
+
+/** The same inputs and options always make the same stream: importing a recording twice changes nothing. */
+async function streamOf(recording: Recording, files: readonly string[], options: ReplayOptions): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([SCHEMA_VERSION, recording.manifest, options]));
+  for (const file of files) await pipeline(createReadStream(file), hash, { end: false });
+  return hash.digest('hex').slice(0, 32);
+}
+
+export const describeWindow = ({ from, to }: Window): string => `${toIso(from)} to ${toIso(to)} (${(to - from).toFixed(3)} s)`;
