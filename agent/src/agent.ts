@@ -63,7 +63,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   const slices = slicer({ length: parts.slice, window, site: parts.site, labels: parts.labels });
   const facts = correlator({ deployments: parts.deployments, window, slicer: slices });
   const periods = new Map<string, Seconds>();
-  const spans = integrator((channel) => periods.get(channel.id) ?? seconds(1));
+  const spans = integrator((channel) => periods.get(channel.id) ?? seconds(1), { from: begin, to: instant(Infinity) });
   /** How far each channel and each serving source has spoken. */
   const spoken = new Map<string, Instant>();
 

@@ -90,7 +90,7 @@ export const gaugeSlice = z.strictObject({
   max: z.number(),
 });
 
-/** A reservation about the facts of this slice; with `of`, it concerns `count` of so many (cases, or ms of them). */
+/** A reservation about the facts of this slice; with `of`, it concerns `count` of so many cases. */
 export const flagSlice = z.strictObject({
   kind: z.literal('flag'),
   ...dimensions,

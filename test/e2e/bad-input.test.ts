@@ -22,6 +22,8 @@ const put = async (files: Readonly<Record<string, string | Buffer>>): Promise<st
 };
 const manifest = (power = '', serving = ''): string => `node: n\npower: [{ format: nvidia-smi-csv, file: power.csv, tz: UTC ${power} }]\nserving: [{ format: requests, file: requests.jsonl, deployment: chat ${serving} }]\n`;
 
+const sum = async (power: string | Buffer, requests: string | Buffer = REQUESTS) => replayInto(await put({ 'recording.yaml': manifest(), 'power.csv': power, 'requests.jsonl': requests }), []);
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'joulebook-bad-'));
 });
@@ -47,7 +49,7 @@ describe('ends with an error that says what to do, and no batch', () => {
     ['devices that the file does not have', { 'recording.yaml': manifest(', devices: [0, 5]'), 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 1, /power\.csv.*5/s],
     ['a column that the file does not have', { 'recording.yaml': manifest('', ', columns: { start: begin }'), 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 1, /requests\.jsonl.*begin/s],
     ['an option that the format does not know', { 'recording.yaml': manifest(', colum: power.draw'), 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 2, /colum.*column/],
-    ['two sources that would count the same tokens', { 'recording.yaml': `${manifest()}`.replace(/serving: \[(.*)\]/, 'serving: [$1, $1]'), 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 2, /chat.*tokens: count/],
+    ['two sources that would count the same tokens', { 'recording.yaml': manifest().replace(/serving: \[(.*)\]/, 'serving: [$1, $1]'), 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 2, /chat.*tokens: count/],
     ['a key that no manifest has', { 'recording.yaml': `${manifest()}sevring: []\n` }, 2, /recording\.yaml.*sevring/],
     ['a window that holds nothing', { 'recording.yaml': `${manifest()}window: { from: 2026-07-02T00:00:00Z }\n`, 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 1, /holds nothing/],
     ['no manifest', {}, 2, /recording\.yaml/],
@@ -66,8 +68,6 @@ describe('ends with an error that says what to do, and no batch', () => {
 });
 
 describe('goes on without what can not be used, and says so', () => {
-  const sum = async (power: string | Buffer, requests: string | Buffer = REQUESTS) => replayInto(await put({ 'recording.yaml': manifest(), 'power.csv': power, 'requests.jsonl': requests }), []);
-
   it('a torn last line', async () => {
     const told = await sum(`${POWER}\n2026/07/01 12:00:10.5`);
     expect(told.rows[0]?.joules).toBe(2400);

@@ -1,7 +1,7 @@
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { systemClock } from '@joulebook/shared/clock.js';
 import { loadSettings, type Values } from '@joulebook/shared/settings.js';
-import { seconds } from '@joulebook/shared/units.js';
+import { later, seconds } from '@joulebook/shared/units.js';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { runAgent, type AgentParts, type ServingSource } from '../agent.js';
@@ -61,6 +61,9 @@ async function run(flags: Record<string, unknown>): Promise<void> {
   log.info('stopped');
 }
 
+/** A recording is played from here on, when everything else is up. */
+const PLAY_AFTER = seconds(1);
+
 type Sources = Pick<AgentParts, 'power' | 'serving' | 'deployments' | 'labels'>;
 
 async function sensors(settings: AgentValues, log: AgentParts['log']): Promise<Sources> {
@@ -88,7 +91,7 @@ function openServing(entry: LiveServingEntry, index: number, counts: boolean, fa
 
 async function demonstration(settings: AgentValues, folder: string): Promise<Sources> {
   const recording = await readManifest(folder);
-  const played = await play(recording, systemClock.wall());
+  const played = await play(recording, later(systemClock.wall(), PLAY_AFTER));
   const deployments = deploymentsOf(played.serving.map(({ entry }) => ({ ...entry, kind: entry.format })));
   return {
     power: played.power,

@@ -10,9 +10,8 @@ import type { Stretch } from './timeline.js';
 export interface Ended {
   readonly phase: Phase;
   readonly at: Instant;
-  readonly milliseconds: number;
-  /** The part of them in which fewer than two readings fell: all or nothing. */
-  readonly coarseMilliseconds: number;
+  /** Fewer than two readings fell into it. */
+  readonly coarse: boolean;
 }
 
 export interface Coarseness {
@@ -28,7 +27,7 @@ const BUSY = ['prefill', 'decode', 'active'] as const;
 
 export function coarseness(): Coarseness {
   let readings: Instant[] = [];
-  const runs = new Map<string, { from: Instant; to: Instant; readings: number }>();
+  const runs = new Map<string, { to: Instant; readings: number }>();
 
   return {
     reading(at) {
@@ -42,11 +41,10 @@ export function coarseness(): Coarseness {
           const key = `${deployment}\u0000${phase}`;
           const run = runs.get(key);
           if (shares.of.has(phase)) {
-            runs.set(key, { from: run?.from ?? from, to, readings: (run?.readings ?? 0) + within });
+            runs.set(key, { to, readings: (run?.readings ?? 0) + within });
           } else if (run) {
             runs.delete(key);
-            const milliseconds = Math.round((run.to - run.from) * 1000);
-            ended.push({ phase, at: run.to, milliseconds, coarseMilliseconds: run.readings < 2 ? milliseconds : 0 });
+            ended.push({ phase, at: run.to, coarse: run.readings < 2 });
           }
         }
       }

@@ -113,7 +113,7 @@ describe('energy', () => {
     facts.evidence('chat', request('a', 0.2, 0.4, 3.5, 1, 1), true);
     facts.whole('chat', instant(0), instant(4));
     const flags = flagsOf(end()).filter((flag) => flag.code === 'COARSE');
-    expect(flags.map(({ phase, count, of }) => [phase, count, of])).toEqual([['prefill', 200, 200], ['decode', 0, 3100]]);
+    expect(flags.map(({ phase, count, of }) => [phase, count, of])).toEqual([['prefill', 1, 1], ['decode', 0, 1]]);
   });
 });
 

@@ -145,8 +145,8 @@ export function correlator(options: { readonly deployments: readonly Deployment[
     }
     while (device.spans[0] && device.spans[0].span.to <= to) device.spans.shift();
     for (const { owner, stretches } of cursors) {
-      for (const { phase, milliseconds, coarseMilliseconds, at: ended } of owner ? device.coarseness.follow(owner.name, stretches) : []) {
-        slicer.flag(ended, { ...subjectOf(owner), code: 'COARSE', phase, detail: `${phase}: ms spent in stretches with fewer than two power readings in them`, count: coarseMilliseconds, of: milliseconds, device: device.channel.device });
+      for (const { phase, coarse, at: ended } of owner ? device.coarseness.follow(owner.name, stretches) : []) {
+        slicer.flag(ended, { ...subjectOf(owner), code: 'COARSE', phase, detail: `${phase}: stretches with fewer than two power readings in them`, count: coarse ? 1 : 0, of: 1, device: device.channel.device });
       }
     }
     device.coarseness.forget(to);

@@ -1,0 +1,113 @@
+/** Reading: figures, nodes, health, metrics and the first page. Nothing here changes a fact. */
+import { randomBytes } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '@joulebook/shared/clock.js';
+import { messageOf, TelemetryError, UsageError } from '@joulebook/shared/errors.js';
+import { BOUNDARIES } from '@joulebook/shared/slice.js';
+import { epochMicros, toEpochMicros } from '@joulebook/shared/units.js';
+import type { Metrics } from '../ingest/metrics.js';
+import { buildReport } from '../report/build.js';
+import { parseRequest, type Defaults, type ReportRequest, type Said } from '../report/request.js';
+import type { Extent, Store } from '../store/store.js';
+import { formatTime } from '../join/times.js';
+import { DEFAULT_WINDOW, emptyPage, glancePage, WINDOWS } from './page.js';
+
+/** An agent whose newest fact is younger than this is on time: slices take 10 s to fill and some to arrive. */
+const ON_TIME_MICROS = 45e6;
+
+const texts = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : [String(value)]);
+export const saidOf = (query: unknown): Said => Object.fromEntries(Object.entries(typeof query === 'object' && query !== null ? query : {}).map(([name, value]) => [name, texts(value)]));
+
+/**
+ * The window that ends now and begins no earlier than the facts. What an agent that is on time has not sent yet is not
+ * missing; when the newest fact is older than that, the silence is part of the window and shows in its coverage.
+ */
+export function glanceRange(facts: Extent, now: number, window: number): Pick<ReportRequest, 'from' | 'to'> {
+  const to = now - facts.to < ON_TIME_MICROS ? facts.to : epochMicros(now);
+  return { from: epochMicros(Math.max(to - window * 1e6, facts.from)), to };
+}
+
+export interface Reading {
+  readonly store: Store;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly defaults: Defaults;
+}
+
+export function serveApi(app: FastifyInstance, { store, metrics, clock, defaults }: Reading): void {
+  app.get('/v1/report', async (request) => buildReport(store, parseRequest(saidOf(request.query), defaults, ''), ''));
+
+  app.get('/v1/nodes', async () => ({ nodes: (await store.nodes()).map((node) => ({ ...node, lastSeen: formatTime(node.lastSeen) })) }));
+
+  app.get('/healthz', async () => ({ ok: true }));
+
+  app.get('/readyz', async (_request, reply) => {
+    try {
+      await store.extent();
+      return { ok: true };
+    } catch (error) {
+      void reply.code(503);
+      return { ok: false, error: 'STORE_FAILED', message: messageOf(error) };
+    }
+  });
+
+  app.get('/metrics', async (_request, reply) => {
+    const { text, contentType } = await metrics.expose();
+    return reply.type(contentType).send(text);
+  });
+
+  app.get('/', async (request, reply) => {
+    const nonce = randomBytes(16).toString('base64');
+    void reply.type('text/html; charset=utf-8').header('content-security-policy', contentSecurity(nonce));
+    return firstPage(request, nonce);
+  });
+
+  async function firstPage(request: FastifyRequest, nonce: string): Promise<string> {
+    const said = saidOf(request.query);
+    const asked = said['window']?.at(-1) ?? '';
+    const window = Object.hasOwn(WINDOWS, asked) ? asked : DEFAULT_WINDOW;
+    const boundary = BOUNDARIES.find((known) => known === said['boundary']?.at(-1));
+    const facts = await store.extent();
+    const now = toEpochMicros(clock.wall());
+    const seconds = WINDOWS[window] ?? 0;
+    if (facts === null || facts.to < now - seconds * 1e6) {
+      return emptyPage(nonce, window, `${request.protocol}://${request.host}`, facts === null ? null : formatTime(facts.to));
+    }
+    const all: ReportRequest = { ...parseRequest({}, defaults, ''), ...glanceRange(facts, now, seconds), boundary };
+    const byPhase = await buildReport(store, { ...all, by: ['phase'] }, '');
+    return glancePage({ window, boundary, byPhase, byDeployment: await buildReport(store, { ...all, by: ['deployment'] }, '') }, nonce);
+  }
+}
+
+const contentSecurity = (nonce: string): string =>
+  `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`;
+
+/** Headers and errors that hold for every route. */
+export function hardenReplies(app: FastifyInstance): void {
+  app.addHook('onSend', async (_request, reply) => {
+    void reply.headers({ 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'x-frame-options': 'DENY', 'cache-control': 'no-store' });
+    if (!reply.hasHeader('content-security-policy')) void reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    void reply.code(404);
+    return { error: 'NOT_FOUND', message: `There is no ${request.method} ${request.url.split('?')[0]} here.` };
+  });
+  app.setErrorHandler(async (error, _request, reply) => explain(app, error, reply));
+}
+
+/** HTTP faults that the server itself found (too large, wrong type) keep their status; surprises are logged and not shown. */
+function explain(app: FastifyInstance, error: unknown, reply: FastifyReply): object {
+  if (error instanceof UsageError) {
+    void reply.code(400);
+    return { error: 'USAGE', message: error.message, faults: error.faults };
+  }
+  const status = error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500;
+  if (status < 500) {
+    void reply.code(status);
+    return { error: status === 413 ? 'BODY_TOO_LARGE' : status === 415 ? 'BODY_TYPE' : 'BAD_REQUEST', message: messageOf(error) };
+  }
+  app.log.error({ error: messageOf(error) }, 'a request failed');
+  const later = error instanceof TelemetryError && error.remedy === 'retry';
+  void reply.code(later ? 503 : 500);
+  return { error: error instanceof TelemetryError ? error.code : 'INTERNAL', message: error instanceof TelemetryError ? error.message : 'The collector failed to answer; its log says why.' };
+}

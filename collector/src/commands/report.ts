@@ -1,0 +1,137 @@
+import { createReadStream } from 'node:fs';
+import { Option, type Command } from 'commander';
+import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
+import { appendStream } from '../ingest/batch-stream.js';
+import type { Report } from '../join/report.js';
+import { buildReport } from '../report/build.js';
+import { FORMATS, render, type Format } from '../report/render.js';
+import { parseRequest, type ReportRequest, type Said } from '../report/request.js';
+import type { CollectorSettings } from '../settings.js';
+import { openDuckdb } from '../store/duckdb.js';
+import type { Store } from '../store/store.js';
+import { askCollector } from './ask.js';
+import { addSettings, readSettings } from './options.js';
+import type { Surroundings } from './surroundings.js';
+
+const PREFIX = '--';
+/** Options of the question itself; price, pue and carbon are settings. */
+const QUESTION = ['from', 'to', 'by', 'step', 'boundary', 'where', 'basis', 'slo'] as const;
+/** A pipe of batches is trusted more than the network, but not with all memory. */
+const MAX_LINE_BYTES = 256 * 1024 * 1024;
+
+type Flags = Readonly<Record<string, unknown>>;
+
+const several = (text: string, before: readonly string[] | undefined): string[] => [...(before ?? []), text];
+
+const textsOf = (value: unknown): string[] => (typeof value === 'string' ? [value] : Array.isArray(value) ? value.map(String) : []);
+
+function saidOf(flags: Flags): Said {
+  return Object.fromEntries(QUESTION.map((name) => [name, textsOf(flags[name])] as const).filter(([, texts]) => texts.length > 0));
+}
+
+/** Keeps what `work` finds wrong beside what was found already, so that all is told at once. */
+async function collectFaults<T>(faults: string[], work: () => T | Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    faults.push(...error.faults);
+    return undefined;
+  }
+}
+
+type Source = { readonly kind: 'stream'; readonly file: string } | { readonly kind: 'collector'; readonly url: string } | { readonly kind: 'store' };
+
+function sourceOf(file: string | undefined, flags: Flags, faults: string[]): Source {
+  const said = [file === undefined ? [] : ['FILE'], flags['store'] === undefined ? [] : ['--store'], flags['collector'] === undefined ? [] : ['--collector']].flat();
+  if (said.length > 1) faults.push(`${said.join(' and ')}: say one place to read from`);
+  const collector = flags['collector'];
+  if (typeof collector === 'string') {
+    if (!URL.canParse(collector) || !/^https?:$/.test(new URL(collector).protocol)) faults.push('--collector: not an address like http://127.0.0.1:9840');
+    return { kind: 'collector', url: collector };
+  }
+  return file === undefined ? { kind: 'store' } : { kind: 'stream', file };
+}
+
+function checkStore(path: string, faults: string[]): void {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path)) faults.push(`--store: '${path.split('://')[0]}' stores are not available yet; name a file`);
+}
+
+const noFacts = (where: string): TelemetryError => new TelemetryError('NO_FACTS', `There are no facts in ${where}: no batch with a slice in it.`, 'abort');
+
+async function fromStream(file: string, request: ReportRequest, { stdin }: Surroundings): Promise<Report> {
+  const name = file === '-' ? 'stdin' : file;
+  return using(await openDuckdb(':memory:'), async (store) => {
+    const slices = await appendStream(file === '-' ? stdin : createReadStream(file), store, name, MAX_LINE_BYTES);
+    if (slices === 0) throw noFacts(name);
+    return buildReport(store, request, PREFIX);
+  });
+}
+
+async function fromStore(path: string, request: ReportRequest): Promise<Report> {
+  return using(await openDuckdb(path, { readOnly: true }), async (store) => {
+    if ((await store.extent()) === null) throw noFacts(`the store ${path}`);
+    return buildReport(store, request, PREFIX);
+  });
+}
+
+async function using<T>(store: Store, work: (store: Store) => Promise<T>): Promise<T> {
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+function make(source: Source, said: Said, settings: CollectorSettings, request: ReportRequest, surroundings: Surroundings): Promise<Report> {
+  switch (source.kind) {
+    case 'stream':
+      return fromStream(source.file, request, surroundings);
+    case 'store':
+      return fromStore(settings.store, request);
+    case 'collector':
+      return askCollector(source.url, settings.token, { ...said, ...pricesOf(settings) });
+    default:
+      return source satisfies never;
+  }
+}
+
+/** Only what was said here: the collector has its own. */
+const pricesOf = ({ price, pue, carbon }: CollectorSettings): Said =>
+  Object.fromEntries(Object.entries({ price, pue, carbon }).flatMap(([name, value]) => (value === undefined ? [] : [[name, [String(value)]]])));
+
+function formatOf(flags: Flags, faults: string[]): Format {
+  const [said = 'table'] = textsOf(flags['format']);
+  const format = FORMATS.find((known) => known === said);
+  if (format === undefined) faults.push(`--format: '${said}' is no format; write one of ${FORMATS.join(', ')}`);
+  return format ?? 'table';
+}
+
+export function addReport(program: Command, surroundings: Surroundings): void {
+  const command = program
+    .command('report')
+    .description('figures from a file or pipe of batches, a store, or a running collector')
+    .argument('[file]', 'batches as NDJSON, gzip or not; - for stdin; without it the store is read')
+    .option('--collector <URL>', 'ask a running collector')
+    .option('--from <TIME>', 'slices that begin then or later: ISO 8601 with a zone, or epoch seconds')
+    .option('--to <TIME>', 'slices that begin before')
+    .addOption(new Option('--by <KEY,…>', 'a row per deployment, model, node, device, site, phase, tenant, outcome or label').argParser(several))
+    .option('--step <DURATION>', 'a row per time step, e.g. 1m')
+    .option('--boundary <NAME>', 'gpu, module, cpu, dram, server or meter; without it the narrowest measured')
+    .addOption(new Option('--where <KEY=VALUE>', 'only such facts; again for more keys, or for more values of a key').argParser(several))
+    .option('--basis <NAME>', 'all joules in the window, or serving: ratios without idle and unknown ones')
+    .option('--slo <TARGETS>', 'latency targets (not available yet)')
+    .option('--format <NAME>', `one of ${FORMATS.join(', ')}`, 'table');
+  addSettings(command, ['store', 'token', 'price', 'pue', 'carbon']);
+  command.action(async (file: string | undefined, flags: Flags) => {
+    const faults: string[] = [];
+    const said = saidOf(flags);
+    const settings = await collectFaults(faults, () => readSettings(flags, surroundings.environment));
+    const request = await collectFaults(faults, () => parseRequest(said, settings ?? {}, PREFIX));
+    const source = sourceOf(file, flags, faults);
+    const format = formatOf(flags, faults);
+    if (settings && source.kind === 'store') checkStore(settings.store, faults);
+    if (faults.length > 0 || !settings || !request) throw new UsageError(faults);
+    surroundings.stdout.write(render(await make(source, said, settings, request, surroundings), format));
+  });
+}

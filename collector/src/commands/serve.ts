@@ -1,0 +1,19 @@
+import type { Command } from 'commander';
+import { addSettings, readSettings } from './options.js';
+import type { Surroundings } from './surroundings.js';
+
+export function addServe(program: Command, surroundings: Surroundings): void {
+  const command = program.command('serve').description('the collector: takes batches from agents; serves the page, figures and /metrics');
+  addSettings(command, ['store', 'listen', 'token', 'maxBodyBytes', 'maxInflatedBytes', 'price', 'pue', 'carbon', 'logLevel']);
+  command.action(async (flags: Record<string, unknown>) => {
+    const settings = await readSettings(flags, surroundings.environment);
+    // Half of what starting costs; a report needs none of it.
+    const [{ pino }, { startCollector }] = await Promise.all([import('pino'), import('../collector.js')]);
+    const log = pino({ level: settings.logLevel, base: null }, surroundings.stderr);
+    const collector = await startCollector(settings, { log });
+    surroundings.stderr.write(`Joulebook is at ${collector.address}/ (store ${settings.store}).\n`);
+    await surroundings.untilStopped();
+    await collector.close();
+    surroundings.stderr.write('Stopped; the store is closed.\n');
+  });
+}

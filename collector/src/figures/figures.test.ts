@@ -1,0 +1,68 @@
+import { expect, it } from 'vitest';
+import { energy, joules, quantity, seconds, tokens, watts } from '@joulebook/shared/units.js';
+import { coverage, joulesPerToken, meanPower, ratio, tokensPerKwh, tokensPerWattSecond } from './energy.js';
+import { carbonGrams, energyCost, energyCostPerToken, tokensPerDollar } from './money.js';
+import { costPerMeaningfulResponse, costPerUsefulToken, energyPerMeaningfulResponse, usefulTokensFromRatios } from './useful.js';
+
+const hour = seconds(3600);
+const drawn = energy(watts(1000), hour);
+const made = tokens(3000 * hour);
+
+it('gives 3 tokens per watt-second and 10.8 M tokens/kWh for 3,000 tokens/s at 1,000 W', () => {
+  const perJoule = tokensPerWattSecond(made, drawn);
+  expect(perJoule).toBe(3);
+  expect(tokensPerKwh(perJoule)).toBe(10.8e6);
+  expect(joulesPerToken(drawn, made)).toBeCloseTo(1 / 3, 15);
+  expect(meanPower(drawn, hour)).toBe(1000);
+});
+
+it('gives $1.574e-8 per token at $0.17/kWh', () => {
+  expect(energyCostPerToken(drawn, ratio(1), quantity(0.17), made)?.toExponential(3)).toBe('1.574e-8');
+  expect(energyCost(drawn, ratio(1), quantity(0.17))).toBe(0.17);
+});
+
+it('multiplies money and carbon by PUE', () => {
+  expect(energyCost(drawn, ratio(1.5), quantity(0.2))).toBeCloseTo(0.3, 15);
+  expect(carbonGrams(drawn, ratio(1.5), quantity(400))).toBeCloseTo(600, 12);
+});
+
+it('counts 6,650 useful tokens for A and 7,449.6 for B', () => {
+  expect(usefulTokensFromRatios(tokens(10_000), ratio(0.7), ratio(0.95))).toBe(6650);
+  expect(usefulTokensFromRatios(tokens(8000), ratio(0.96), ratio(0.97))).toBeCloseTo(7449.6, 9);
+});
+
+it('gives $0.0273 per meaningful response, and the same formula in joules', () => {
+  const response = { outputTokens: tokens(150), attempts: ratio(1.2), promptTokens: tokens(150) };
+  expect(costPerMeaningfulResponse({ ...response, perOutputToken: quantity(0.00015), perPromptToken: quantity(0.000002) })).toBeCloseTo(0.0273, 15);
+  expect(energyPerMeaningfulResponse({ ...response, perOutputToken: quantity(2), perPromptToken: quantity(0.1) })).toBeCloseTo(375, 12);
+  expect(costPerMeaningfulResponse({ ...response, perOutputToken: null, perPromptToken: quantity(0.1) })).toBeNull();
+});
+
+it('divides the all-in hourly cost by useful tokens, and knows no total with an item missing', () => {
+  const costs = { gpuOrInstance: quantity<'USD/h'>(2), cpuMemoryStorageNetwork: quantity<'USD/h'>(0.3), orchestration: quantity<'USD/h'>(0.1), idleHeadroom: quantity<'USD/h'>(0.4), engineering: quantity<'USD/h'>(0.2), energy: quantity<'USD/h'>(0.17) };
+  expect(costPerUsefulToken(costs, quantity(3.17e6))).toBeCloseTo(1e-6, 15);
+  expect(costPerUsefulToken({ ...costs, engineering: null }, quantity(3.17e6))).toBeNull();
+});
+
+it('divides token rate by the cost rate of the whole stack', () => {
+  expect(tokensPerDollar(quantity(3000), quantity(0.001))).toBe(3e6);
+});
+
+it('answers null, never 0, for what was not measured', () => {
+  expect(tokensPerWattSecond(null, drawn)).toBeNull();
+  expect(tokensPerWattSecond(tokens(0), drawn)).toBeNull();
+  expect(tokensPerWattSecond(made, joules(0))).toBeNull();
+  expect(tokensPerKwh(null)).toBeNull();
+  expect(joulesPerToken(null, made)).toBeNull();
+  expect(energyCost(drawn, ratio(1), null)).toBeNull();
+  expect(energyCostPerToken(joules(0), ratio(1), quantity(0.17), made)).toBeNull();
+  expect(carbonGrams(null, ratio(1), quantity(400))).toBeNull();
+  expect(meanPower(drawn, seconds(0))).toBeNull();
+  expect(coverage(seconds(1), seconds(0))).toBeNull();
+});
+
+it('shows coverage above one as a double booking, but not as rounding', () => {
+  expect(coverage(seconds(1.000_000_01), seconds(1))).toBe(1);
+  expect(coverage(seconds(2), seconds(1))).toBe(2);
+  expect(coverage(seconds(9), seconds(10))).toBe(0.9);
+});

@@ -1,0 +1,32 @@
+/** Bytes of a body → text, bounded both as sent and as inflated. */
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
+
+const inflate = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip);
+
+/** Gzip is told by its first two bytes: JSON can't begin with them, and headers are lost by proxies. */
+export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
+
+export const tooLarge = (limit: number): TelemetryError => new TelemetryError('BODY_TOO_LARGE', `The batch is larger than ${limit} bytes; send smaller ones or raise the limit.`, 'discard');
+
+async function inflated(bytes: Buffer, limit: number): Promise<Buffer> {
+  if (!isGzip(bytes)) return bytes;
+  try {
+    return await inflate(bytes, { maxOutputLength: limit });
+  } catch (cause) {
+    if (cause instanceof RangeError) throw tooLarge(limit);
+    throw new TelemetryError('BODY_NOT_GZIP', `The body can't be decompressed: ${messageOf(cause)}.`, 'discard', { cause });
+  }
+}
+
+/** @throws TelemetryError (`discard`): BODY_TOO_LARGE, BODY_NOT_GZIP, BODY_NOT_UTF8 */
+export async function readBody(bytes: Buffer, maxInflatedBytes: number): Promise<string> {
+  const plain = await inflated(bytes, maxInflatedBytes);
+  if (plain.length > maxInflatedBytes) throw tooLarge(maxInflatedBytes);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(plain);
+  } catch (cause) {
+    throw new TelemetryError('BODY_NOT_UTF8', 'The body is not UTF-8 text.', 'discard', { cause });
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Sums of the kinds, each grouped its own way, become rows. Energy, tokens and requests meet here for the first time.
+ *
+ *   energy   by …keys                 ┐
+ *   tokens   by …keys, token          ├▶ one row per group that any of them has
+ *   requests by …keys, outcome        ┘
+ *
+ * A phase divides energy only: tokens and requests of the rest of the group are repeated in each of its phases. Any
+ * other key that a kind lacks can't divide it: its columns are null and a flag says so.
+ */
+import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
+import { divides, type GroupSum, type Key } from '../store/store.js';
+import { fits, keyName, tellFlags } from './flags.js';
+import { everyFound, groupsOf, hull, identity, indexCounts, indexEnergy, project, type Group, type Index } from './groups.js';
+import type { Flag, Row } from './report.js';
+import { rowOf, type Terms, type Window } from './row.js';
+
+export type JoinedKind = 'energy' | 'tokens' | 'requests';
+const JOINED = ['energy', 'tokens', 'requests'] as const satisfies readonly JoinedKind[];
+
+export interface Question {
+  readonly by: readonly Key[];
+  /** Keys of filters: a filter that a kind can't follow leaves it unasked. */
+  readonly filtered: readonly Key[];
+  readonly step: EpochMicros | undefined;
+  /** The phase a filter pins every row to. */
+  readonly phase: string | null;
+  /** As asked for; either may be missing. */
+  readonly from: EpochMicros | undefined;
+  readonly to: EpochMicros | undefined;
+}
+
+export interface Sums {
+  readonly energy: readonly GroupSum<'energy'>[] | 'unasked';
+  /** What ratios divide by: `energy`, or the part of it that basis `serving` counts. */
+  readonly counted: readonly GroupSum<'energy'>[] | 'unasked';
+  /** Grouped by the keys tokens have, then `token`. */
+  readonly tokens: readonly GroupSum<'tokens'>[] | 'unasked';
+  /** Grouped by the keys requests have, then `outcome`. */
+  readonly requests: readonly GroupSum<'requests'>[] | 'unasked';
+  /** Grouped by `flagKeys`. */
+  readonly flags: readonly GroupSum<'flag'>[];
+  readonly flagKeys: readonly Key[];
+}
+
+/** Keys by which facts of this kind can't be divided. */
+const undividable = (kind: JoinedKind, keys: readonly Key[]): Key[] => keys.filter((key) => !divides(kind, key) && (kind === 'energy' || key !== 'phase'));
+
+export const isAsked = (kind: JoinedKind, { by, filtered }: Question): boolean => undividable(kind, [...by, ...filtered]).length === 0;
+
+export const whyUnasked = ({ by, filtered }: Question): Flag[] =>
+  JOINED.flatMap((kind) =>
+    [...new Set(undividable(kind, [...by, ...filtered]))].map((key) => ({
+      code: `${kind}_not_per_${keyName(key)}`.toUpperCase(),
+      detail: `${kind === 'energy' ? 'Energy' : kind === 'tokens' ? 'Tokens' : 'Requests'} can't be divided by ${keyName(key)}; these columns are empty.`,
+    })),
+  );
+
+const lookUp = <V>(index: Index<V>, group: Group) => (index === 'unasked' ? index : index.get(identity(group)));
+const present = <T extends object>(found: T | undefined | 'unasked'): T[] => (found === undefined || found === 'unasked' ? [] : [found]);
+const valueOf = <V>(found: { readonly value: V } | undefined | 'unasked', none: V): V | 'unasked' => (found === 'unasked' ? found : (found?.value ?? none));
+
+export interface Joined {
+  readonly rows: readonly Row[];
+  /** As asked, where not asked what the facts span; undefined without facts and question. */
+  readonly bounds: Window | undefined;
+}
+
+export function join(question: Question, sums: Sums, terms: Terms): Joined {
+  const { by, step } = question;
+  const energy = indexEnergy(sums.energy);
+  const counted = indexEnergy(sums.counted);
+  const tokens = indexCounts(sums.tokens, ({ sums: { count } }) => count);
+  const requests = indexCounts(sums.requests, ({ sums: { requests: ended } }) => ended);
+  const bounds = clip(hull([energy, tokens, requests].flatMap((index) => everyFound(index))), question);
+  const unasked = whyUnasked(question);
+  const shared = by.filter((key) => key !== 'phase');
+  const explicit = question.from !== undefined || question.to !== undefined;
+  // The whole without time steps is a row even when nothing was measured: it says so.
+  const groups: Group[] = by.length === 0 && step === undefined ? [{ step: epochMicros(0), values: [] }] : groupsOf(by, energy, [tokens, requests]);
+
+  const rows = groups.map((group) => {
+    const values = new Map(by.map((key, index) => [key, group.values[index] ?? null]));
+    const rest = project(group, by, shared);
+    const own = { energy: lookUp(energy, group), tokens: lookUp(tokens, rest), requests: lookUp(requests, rest) };
+    const span = step === undefined ? clip(hull([...present(own.energy), ...present(own.tokens), ...present(own.requests)]), question) : stepSpan(group, step);
+    const flags = tellFlags(sums.flags.filter((flag) => flag.step === group.step && fits(flag, sums.flagKeys, values)));
+    return rowOf(
+      Object.fromEntries([...values].map(([key, value]) => [keyName(key), value])),
+      {
+        energy: valueOf(own.energy, undefined),
+        counted: valueOf(lookUp(counted, group), undefined),
+        tokens: valueOf(own.tokens, new Map()),
+        requests: valueOf(own.requests, new Map()),
+        phase: values.get('phase') ?? question.phase,
+        span,
+        window: explicit && bounds ? intersect(bounds, step === undefined ? bounds : stepSpan(group, step)) : undefined,
+      },
+      terms,
+      [...flags, ...unasked],
+    );
+  });
+  return { rows, bounds };
+}
+
+const stepSpan = (group: Group, step: EpochMicros): Window => ({ from: group.step, to: epochMicros(group.step + step) });
+const intersect = (a: Window, b: Window): Window => ({ from: a.from > b.from ? a.from : b.from, to: a.to < b.to ? a.to : b.to });
+
+/** What was asked for where it was, else what the facts span. */
+function clip(facts: Window | undefined, { from, to }: Question): Window | undefined {
+  const begin = from ?? facts?.from;
+  const end = to ?? facts?.to;
+  return begin === undefined || end === undefined ? undefined : { from: begin, to: end };
+}

@@ -1,0 +1,131 @@
+/** A question → the sums it needs → a report. The only place that knows which sums a report is made of. */
+import { BOUNDARIES, type Boundary, type Phase } from '@joulebook/shared/slice.js';
+import { isAsked, join, whyUnasked, type JoinedKind, type Question, type Sums } from '../join/join.js';
+import type { Flag, Report, Row } from '../join/report.js';
+import type { Terms } from '../join/row.js';
+import { divides, inBoundary, type FactKind, type Filter, type GroupSum, type Scope, type Store } from '../store/store.js';
+import { formatTime } from '../join/times.js';
+import { checkLabels, type ReportRequest } from './request.js';
+
+const SERVING_PHASES = ['prefill', 'decode', 'active'] as const satisfies readonly Phase[];
+export const DEMONSTRATION = { label: 'demonstration' } as const;
+
+/** The question's filters that this kind of fact can follow. */
+function scopeOf(kind: FactKind, request: ReportRequest): Scope {
+  const where = request.where.filter(({ key }) => divides(kind, key));
+  return { where, from: request.from, to: request.to };
+}
+
+/** gpu where measured, else the narrowest that is measured, else the narrowest that has facts at all. */
+function chooseBoundary(perBoundary: readonly GroupSum<'energy'>[]): { chosen: Boundary | null; available: Boundary[] } {
+  const found = new Map(perBoundary.map(({ values, sums }) => [values[0], sums]));
+  const available = BOUNDARIES.filter((boundary) => found.has(boundary));
+  const measured = available.filter((boundary) => {
+    const sums = found.get(boundary);
+    return sums !== undefined && (sums.seconds > 0 || sums.microjoules !== 0n);
+  });
+  return { chosen: measured[0] ?? available[0] ?? null, available };
+}
+
+function questionOf(request: ReportRequest): Question {
+  const phases = request.where.find(({ key }) => key === 'phase')?.values ?? [];
+  return { by: request.by, filtered: request.where.map(({ key }) => key), step: request.step, phase: phases.length === 1 ? (phases[0] ?? null) : null, from: request.from, to: request.to };
+}
+
+async function gather(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<Sums> {
+  const { step } = request;
+  const grouped = <K extends JoinedKind | 'flag'>(kind: K) => ({ kind, by: question.by.filter((key) => divides(kind, key)), step, ...scopeOf(kind, request) });
+  const energy = async (...more: Filter[]) => {
+    if (!isAsked('energy', question)) return 'unasked' as const;
+    if (boundary === null) return [];
+    const query = grouped('energy');
+    return store.sum({ ...query, where: [...query.where, inBoundary(boundary), ...more] });
+  };
+  const tokens = grouped('tokens');
+  const requests = grouped('requests');
+  const flags = grouped('flag');
+  const all = await energy();
+  return {
+    energy: all,
+    counted: request.basis === 'all' ? all : await energy({ key: 'phase', values: SERVING_PHASES }),
+    tokens: isAsked('tokens', question) ? await store.sum({ ...tokens, by: [...tokens.by, 'token'] }) : 'unasked',
+    requests: isAsked('requests', question) ? await store.sum({ ...requests, by: [...requests.by, 'outcome'] }) : 'unasked',
+    // A reservation that doesn't name what is filtered holds for it.
+    flags: await store.sum({ ...flags, where: flags.where.map((filter) => ({ ...filter, orMissing: true })) }),
+    flagKeys: flags.by,
+  };
+}
+
+async function demonstrationFlags(store: Store, request: ReportRequest, labels: readonly string[]): Promise<Flag[]> {
+  if (!labels.includes(DEMONSTRATION.label)) return [];
+  for (const kind of ['energy', 'tokens', 'requests'] as const) {
+    const scope = scopeOf(kind, request);
+    const by = kind === 'energy' ? (['boundary'] as const) : [];
+    const found = await store.sum({ kind, by, ...scope, where: [...scope.where, { key: DEMONSTRATION, values: ['true'] }] });
+    if (found.length > 0) return [{ code: 'DEMONSTRATION', detail: 'Demonstration data: not measured on this machine.' }];
+  }
+  return [];
+}
+
+/** Deployments whose tokens are in the total while their energy is not: the total's ratios flatter. */
+async function unmeteredDeployments(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<Flag[]> {
+  if (boundary === null || !isAsked('energy', question) || !isAsked('tokens', question)) return [];
+  const scope = scopeOf('energy', request);
+  const metered = await store.sum({ kind: 'energy', by: ['deployment'], ...scope, where: [...scope.where, inBoundary(boundary)] });
+  const names = new Set(metered.filter(({ sums }) => sums.microjoules > 0n).map(({ values }) => values[0] ?? null));
+  // Energy that names no deployment may be theirs; nothing measured at all is told by the rows.
+  if (names.size === 0 || names.has(null)) return [];
+  const counted = await store.sum({ kind: 'tokens', by: ['deployment'], ...scopeOf('tokens', request) });
+  return counted.flatMap(({ values: [deployment = null] }) =>
+    names.has(deployment) ? [] : [{ code: 'NO_ENERGY', detail: `${deployment === null ? 'Tokens without a deployment' : `Deployment '${deployment}'`}: tokens without energy at boundary ${boundary}, yet in the total.` }],
+  );
+}
+
+const basisFlags = ({ basis }: ReportRequest): Flag[] =>
+  basis === 'serving' ? [{ code: 'BASIS_SERVING', detail: 'Idle and unknown joules are left out of the ratios (not of joules, watts, cost and carbon).' }] : [];
+
+const unique = (flags: readonly Flag[]): Flag[] => [...new Map(flags.map((flag) => [`${flag.code} ${flag.detail}`, flag])).values()];
+
+/**
+ * @param prefix what stands before an option's name in faults
+ * @throws UsageError for a label that no fact carries
+ */
+export async function buildReport(store: Store, request: ReportRequest, prefix: '--' | ''): Promise<Report> {
+  const labels = await store.labels();
+  if ((await store.extent()) !== null) checkLabels(request, labels, prefix);
+  const question = questionOf(request);
+  const { chosen, available } = chooseBoundary(await store.sum({ kind: 'energy', by: ['boundary'], ...scopeOf('energy', request) }));
+  const boundary = request.boundary ?? chosen;
+  const terms: Terms = { boundary, boundaries: available, basis: request.basis, price: request.price, pue: request.pue, carbon: request.carbon };
+
+  const whole: Question = { ...question, by: [], step: undefined };
+  const all = join(whole, await gather(store, { ...request, by: [], step: undefined }, whole, boundary), terms);
+  const total = all.rows[0];
+  if (!total) throw new Error('the whole is always a row');
+  const rows: readonly Row[] = request.by.length === 0 && request.step === undefined ? all.rows : join(question, await gather(store, request, question, boundary), terms).rows;
+
+  const { from = all.bounds?.from, to = all.bounds?.to } = request;
+  return {
+    from: from === undefined ? null : formatTime(from),
+    to: to === undefined ? null : formatTime(to),
+    boundary,
+    boundaries: available,
+    basis: request.basis,
+    step: request.step === undefined ? null : request.step / 1e6,
+    price: request.price,
+    pue: request.pue,
+    carbon: request.carbon,
+    currency: 'USD',
+    coverage: total.coverage,
+    tokensOutside: total.tokensOutside,
+    flags: unique([
+      ...(await demonstrationFlags(store, request, labels)),
+      ...basisFlags(request),
+      ...total.flags,
+      ...whyUnasked(question),
+      ...(await unmeteredDeployments(store, request, question, boundary)),
+    ]),
+    total,
+    rows: [...rows],
+  };
+}

@@ -1,0 +1,55 @@
+/** A report for people: which columns a table has and how a number reads. Shared by table, markdown and html. */
+import type { Report, Row } from '../join/report.js';
+
+export interface Column {
+  readonly head: string;
+  readonly numeric: boolean;
+  readonly cell: (row: Row) => string;
+}
+
+const ABSENT = '–';
+const plain = new Intl.NumberFormat('en', { maximumSignificantDigits: 4 });
+const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+
+/** Four significant digits; `–` for what was not measured. */
+export function figure(value: number | null | undefined): string {
+  if (value === null || value === undefined) return ABSENT;
+  return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(3) : plain.format(value);
+}
+
+export const count = (value: number | null | undefined): string => (value === null || value === undefined ? ABSENT : whole.format(value));
+/** Cut, not rounded: 99.99 % observed is not all of it. */
+export const percent = (value: number | null): string => (value === null ? ABSENT : `${(Math.floor(value * 1000 + 1e-9) / 10).toFixed(1)} %`);
+
+/** Control characters in names and details must not reach a terminal. */
+// oxlint-disable-next-line no-control-regex -- they are what is looked for
+export const printable = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+
+const numeric = (head: string, cell: Column['cell']): Column => ({ head, numeric: true, cell });
+
+export function columnsOf(report: Report): Column[] {
+  const keys = Object.keys(report.rows[0]?.group ?? {});
+  return [
+    ...(report.step === null ? [] : [{ head: 'from', numeric: false, cell: ({ from }: Row) => from ?? ABSENT }]),
+    ...keys.map((key) => ({ head: printable(key), numeric: false, cell: ({ group }: Row) => printable(group[key] ?? '(none)') })),
+    numeric('joules', ({ joules }) => figure(joules)),
+    numeric('watts', ({ watts }) => figure(watts)),
+    numeric('coverage', ({ coverage }) => percent(coverage)),
+    numeric('tokens in', ({ tokens }) => count(tokens.input)),
+    numeric('tokens out', ({ tokens }) => count(tokens.output)),
+    numeric('tok/J', ({ tokensPerWattSecond }) => figure(tokensPerWattSecond)),
+    numeric('J/tok', ({ joulesPerToken }) => figure(joulesPerToken)),
+    numeric('tok/kWh', ({ tokensPerKwh }) => figure(tokensPerKwh)),
+    ...(report.price === null ? [] : [numeric('cost $', ({ energyCost }) => figure(energyCost)), numeric('$/tok', ({ energyCostPerToken }) => figure(energyCostPerToken))]),
+    ...(report.carbon === null ? [] : [numeric('g CO2', ({ carbonGrams }) => figure(carbonGrams))]),
+  ];
+}
+
+/** What every figure must say of itself: boundary, range, coverage, basis. */
+export function captionOf(report: Report): string {
+  const range = report.from === null || report.to === null ? 'no facts' : `${report.from} – ${report.to}`;
+  return [`boundary ${report.boundary ?? 'none'}`, range, `coverage ${percent(report.coverage)}`, `basis ${report.basis}`, `PUE ${report.pue}`].join(' · ');
+}
+
+export const flagLines = (report: Report): string[] =>
+  report.flags.map(({ code, detail, count: cases }) => `${code}: ${printable(detail)}${cases === undefined || cases === 1 ? '' : ` (${count(cases)}×)`}`);

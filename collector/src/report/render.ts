@@ -1,0 +1,63 @@
+/** A report in the format asked for, as text that ends with a newline. */
+import { stringify } from 'csv-stringify/sync';
+import Table from 'cli-table3';
+import type { Report, Row } from '../join/report.js';
+import { captionOf, columnsOf, flagLines } from './columns.js';
+import { renderHtml } from './html.js';
+
+export const FORMATS = ['table', 'json', 'csv', 'html', 'markdown'] as const;
+export type Format = (typeof FORMATS)[number];
+
+function renderTable(report: Report): string {
+  const columns = columnsOf(report);
+  const table = new Table({ head: columns.map(({ head }) => head), colAligns: columns.map(({ numeric }) => (numeric ? 'right' : 'left')), style: { head: [], border: [], compact: true } });
+  table.push(...report.rows.map((row) => columns.map(({ cell }) => cell(row))));
+  return [captionOf(report), table.toString(), ...flagLines(report)].join('\n');
+}
+
+// Html is allowed in markdown, so its characters are escaped too.
+const markdownText = (text: string): string => text.replaceAll(/[\\`*_[\]<>|]/g, String.raw`\$&`);
+
+const line = (cells: string[]): string => `| ${cells.join(' | ')} |`;
+
+function renderMarkdown(report: Report): string {
+  const columns = columnsOf(report);
+  return [
+    captionOf(report),
+    '',
+    line(columns.map(({ head }) => markdownText(head))),
+    line(columns.map(({ numeric }) => (numeric ? '---:' : '---'))),
+    ...report.rows.map((row) => line(columns.map(({ cell }) => markdownText(cell(row))))),
+    ...(report.flags.length === 0 ? [] : ['', ...flagLines(report).map((flag) => `- ${markdownText(flag)}`)]),
+  ].join('\n');
+}
+
+/** Every column, unrounded, for programs; empty where not measured. */
+function csvCells(row: Row): Record<string, string | number | null> {
+  return {
+    ...row.group,
+    from: row.from, to: row.to,
+    joules: row.joules, modelledJoules: row.modelledJoules, seconds: row.seconds, deviceSeconds: row.deviceSeconds, watts: row.watts, coverage: row.coverage,
+    inputTokens: row.tokens.input, cachedInputTokens: row.tokens.cachedInput, outputTokens: row.tokens.output, usefulTokens: row.tokens.useful,
+    okRequests: row.requests.ok, abortedRequests: row.requests.aborted, failedRequests: row.requests.failed,
+    tokensPerWattSecond: row.tokensPerWattSecond, tokensPerKwh: row.tokensPerKwh, joulesPerToken: row.joulesPerToken,
+    energyCost: row.energyCost, energyCostPerToken: row.energyCostPerToken, carbonGrams: row.carbonGrams,
+    flags: [...new Set(row.flags.map(({ code }) => code))].join(' '),
+  };
+}
+
+const renderCsv = (report: Report): string => {
+  const columns = Object.keys(csvCells(report.rows[0] ?? report.total));
+  // A name that begins with = must not become a formula in a spreadsheet.
+  return stringify(report.rows.map(csvCells), { header: true, columns, escape_formulas: true }).trimEnd();
+};
+
+const RENDERERS: Readonly<Record<Format, (report: Report) => string>> = {
+  table: renderTable,
+  json: (report) => JSON.stringify(report, null, 2),
+  csv: renderCsv,
+  html: (report) => renderHtml(report).trimEnd(),
+  markdown: renderMarkdown,
+};
+
+export const render = (report: Report, format: Format): string => `${RENDERERS[format](report)}\n`;

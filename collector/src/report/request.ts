@@ -1,0 +1,147 @@
+/** What may be asked of a report, from a command line or a query string: unknown text in, a question or every fault at once out. */
+import { UsageError } from '@joulebook/shared/errors.js';
+import { nearest, parseDuration } from '@joulebook/shared/settings.js';
+import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
+import { epochMicros, quantity, type EpochMicros } from '@joulebook/shared/units.js';
+import { ratio, type Ratio } from '../figures/energy.js';
+import type { DollarsPerKwh, GramsPerKwh } from '../figures/money.js';
+import type { Basis } from '../join/row.js';
+import type { Dimension, Filter, Key } from '../store/store.js';
+import { parseTime } from '../join/times.js';
+
+export const KEYS = ['deployment', 'model', 'node', 'device', 'site', 'phase', 'tenant', 'outcome'] as const satisfies readonly Dimension[];
+const LATER_KEYS: readonly string[] = ['inputBand', 'concurrencyBand', 'cached', 'tariffPeriod', 'request'];
+
+export interface ReportRequest {
+  readonly from: EpochMicros | undefined;
+  readonly to: EpochMicros | undefined;
+  readonly by: readonly Key[];
+  readonly step: EpochMicros | undefined;
+  readonly boundary: Boundary | undefined;
+  readonly where: readonly Filter[];
+  readonly basis: Basis;
+  readonly price: DollarsPerKwh | null;
+  readonly pue: Ratio;
+  readonly carbon: GramsPerKwh | null;
+}
+
+/** Text by option name; `where` and `by` may be said several times. */
+export type Said = Readonly<Record<string, readonly string[]>>;
+
+export interface Defaults {
+  readonly price?: number | undefined;
+  readonly pue?: number | undefined;
+  readonly carbon?: number | undefined;
+}
+
+export const REPORT_OPTIONS = ['from', 'to', 'by', 'step', 'boundary', 'where', 'basis', 'price', 'pue', 'carbon', 'slo'] as const;
+type Option = (typeof REPORT_OPTIONS)[number];
+const SEVERAL: readonly string[] = ['by', 'where'] satisfies Option[];
+
+const guess = (name: string, known: readonly string[]): string => {
+  const near = nearest(name, known);
+  return near === undefined ? `known are ${known.join(', ')}` : `did you mean '${near}'?`;
+};
+
+/** Reads one option after another and keeps every fault, each naming its option. */
+class Reading {
+  readonly faults: string[] = [];
+  constructor(
+    readonly said: Said,
+    /** `--` on a command line. */
+    readonly prefix: string,
+  ) {}
+
+  fault(option: string, message: string): undefined {
+    this.faults.push(`${this.prefix}${option}: ${message}`);
+    return undefined;
+  }
+
+  one<T>(option: Option, parse: (text: string) => T | undefined, message: string): T | undefined {
+    const text = this.said[option]?.at(-1);
+    if (text === undefined) return undefined;
+    return parse(text) ?? this.fault(option, `'${text}' ${message}`);
+  }
+
+  number(option: Option, least: number): number | undefined {
+    return this.one(option, (text) => (/^\d*\.?\d+(e[+-]?\d+)?$/i.test(text.trim()) && Number(text) >= least ? Number(text) : undefined), `is not a number of at least ${least}`);
+  }
+}
+
+function key(reading: Reading, option: Option, name: string): Key | undefined {
+  const fixed = KEYS.find((known) => known === name);
+  if (fixed !== undefined) return fixed;
+  if (LATER_KEYS.includes(name)) return reading.fault(option, `'${name}' is not available yet`);
+  if (name === 'boundary') return reading.fault(option, `boundaries overlap and are never put together; choose one with ${reading.prefix}boundary`);
+  return name === '' ? reading.fault(option, 'a key is empty') : { label: name };
+}
+
+function keys(reading: Reading): Key[] {
+  const names = new Set((reading.said['by'] ?? []).flatMap((text) => text.split(',')).map((name) => name.trim()));
+  return [...names].flatMap((name) => key(reading, 'by', name) ?? []);
+}
+
+/** The same key said twice keeps either value. */
+function filters(reading: Reading): Filter[] {
+  const values = new Map<string, string[]>();
+  for (const text of reading.said['where'] ?? []) {
+    const cut = text.indexOf('=');
+    if (cut < 1) reading.fault('where', `'${text}' is not key=value`);
+    else values.set(text.slice(0, cut).trim(), [...(values.get(text.slice(0, cut).trim()) ?? []), text.slice(cut + 1)]);
+  }
+  return [...values].flatMap(([name, wanted]) => {
+    const found = key(reading, 'where', name);
+    return found === undefined ? [] : [{ key: found, values: wanted }];
+  });
+}
+
+function stepMicros(text: string): EpochMicros | undefined {
+  const seconds = parseDuration(text);
+  return seconds === undefined || seconds < 0.001 ? undefined : epochMicros(Math.round(seconds * 1e6));
+}
+
+/**
+ * @param defaults prices and factors to use where the question names none
+ * @param prefix what stands before an option's name in faults
+ * @throws UsageError with every fault
+ */
+export function parseRequest(said: Said, defaults: Defaults, prefix: '--' | ''): ReportRequest {
+  const reading = new Reading(said, prefix);
+  for (const [option, texts] of Object.entries(said)) {
+    const known: readonly string[] = REPORT_OPTIONS;
+    if (!known.includes(option)) reading.fault(option, `unknown; ${guess(option, REPORT_OPTIONS)}`);
+    else if (texts.length > 1 && !SEVERAL.includes(option)) reading.fault(option, 'said more than once');
+  }
+  if (said['slo'] !== undefined) reading.fault('slo', 'not available yet');
+  const time = 'is not a time; write ISO 8601 with a zone (2026-01-31T08:00:00Z) or epoch seconds';
+  const from = reading.one('from', parseTime, time);
+  const to = reading.one('to', parseTime, time);
+  if (from !== undefined && to !== undefined && from >= to) reading.fault('to', `must be later than ${prefix}from`);
+  const boundary = reading.one('boundary', (text) => BOUNDARIES.find((known) => known === text), `is no boundary; ${guess(said['boundary']?.at(-1) ?? '', BOUNDARIES)}`);
+  const basis = reading.one('basis', (text) => (text === 'all' || text === 'serving' ? text : undefined), 'is no basis; write all or serving');
+  const price = reading.number('price', 0) ?? defaults.price;
+  const carbon = reading.number('carbon', 0) ?? defaults.carbon;
+  const request: ReportRequest = {
+    from,
+    to,
+    by: keys(reading),
+    step: reading.one('step', stepMicros, 'is not a duration of at least 1 ms; write 90s, 15m or 30d'),
+    boundary,
+    where: filters(reading),
+    basis: basis ?? 'all',
+    price: price === undefined ? null : quantity(price),
+    pue: ratio(reading.number('pue', 1) ?? defaults.pue ?? 1),
+    carbon: carbon === undefined ? null : quantity(carbon),
+  };
+  if (reading.faults.length > 0) throw new UsageError(reading.faults);
+  return request;
+}
+
+/** Labels in the question that no fact carries are a typing error, not an empty answer. */
+export function checkLabels(request: ReportRequest, labels: readonly string[], prefix: '--' | ''): void {
+  const asked = [...request.by.map((each) => ['by', each] as const), ...request.where.map((filter) => ['where', filter.key] as const)];
+  const faults = asked.flatMap(([option, each]) =>
+    typeof each === 'string' || labels.includes(each.label) ? [] : [`${prefix}${option}: no fact carries the label '${each.label}'; ${guess(each.label, [...KEYS, ...labels])}`],
+  );
+  if (faults.length > 0) throw new UsageError(faults);
+}

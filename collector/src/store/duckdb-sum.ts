@@ -1,0 +1,120 @@
+/** Sums as SQL. Text from outside is always bound, never spliced; only names from fixed lists are spliced. */
+import type { DuckDBValue } from '@duckdb/node-api';
+import { epochMicros, seconds } from '@joulebook/shared/units.js';
+import { divides, type FactKind, type FactSums, type Filter, type GroupSum, type Key, type SumQuery } from './store.js';
+
+/** Details of one flag code that are told one by one. */
+export const DETAILS_PER_CODE = 5;
+/** The coarsest slice grid, which every slice fits into. */
+const CELL_MICROS = 10_000_000;
+
+export interface Statement {
+  readonly sql: string;
+  readonly parameters: string[];
+}
+
+type Row = readonly DuckDBValue[];
+interface Reader<K extends FactKind> {
+  /** From the rows of `facts` (group columns, step, from_us, to_us and the kind's own) to one row per group. */
+  select(groups: string): string;
+  /** `row` holds the kind's own columns. */
+  read(row: Row): FactSums[K];
+}
+
+const number = (value: DuckDBValue | undefined): number => (typeof value === 'bigint' || typeof value === 'number' ? Number(value) : 0);
+const bigint = (value: DuckDBValue | undefined): bigint => (typeof value === 'bigint' ? value : 0n);
+const text = (value: DuckDBValue | undefined): string | null => (typeof value === 'string' ? value : null);
+
+const plain = (columns: string) => (groups: string) => `SELECT ${groups}, min(from_us), max(to_us), ${columns} FROM facts GROUP BY ${groups}`;
+
+/** fsum: compensated, so that 30 slices of 0.1 s are 3 s. */
+const READERS: { readonly [K in FactKind]: Reader<K> } = {
+  energy: {
+    select: (groups) => {
+      const same = groups.split(', ').map((group) => `totals.${group} IS NOT DISTINCT FROM walls.${group}`).join(' AND ');
+      return `, per_device AS (SELECT ${groups}, from_us, max(to_us) AS to_us, fsum(seconds) AS seconds FROM facts GROUP BY ${groups}, from_us, node, device),
+        per_slice AS (SELECT ${groups}, from_us, max(to_us) AS to_us, max(seconds) AS seconds FROM per_device GROUP BY ${groups}, from_us),
+        per_cell AS (SELECT ${groups}, CASE WHEN count(*) = 1 THEN max(seconds) ELSE least(fsum(seconds), (max(to_us) - min(from_us)) / 1e6) END AS seconds
+          FROM per_slice GROUP BY ${groups}, from_us // ${CELL_MICROS}),
+        walls AS (SELECT ${groups}, fsum(seconds) AS wall FROM per_cell GROUP BY ${groups}),
+        totals AS (SELECT ${groups}, min(from_us) AS first, max(to_us) AS last, sum(microjoules) AS microjoules, sum(modelled_microjoules) AS modelled,
+          fsum(seconds) AS seconds, fsum(asked_seconds) AS asked, count(DISTINCT (node, device)) AS devices FROM facts GROUP BY ${groups})
+        SELECT totals.*, walls.wall FROM totals JOIN walls ON ${same}`;
+    },
+    read: ([microjoules, modelled, observed, asked, devices, wall]) => ({
+      microjoules: bigint(microjoules),
+      modelledMicrojoules: bigint(modelled),
+      seconds: seconds(number(observed)),
+      askedSeconds: seconds(number(asked)),
+      devices: number(devices),
+      wallSeconds: seconds(number(wall)),
+    }),
+  },
+  tokens: { select: plain('sum(count)'), read: ([count]) => ({ count: number(count) }) },
+  requests: {
+    select: plain('sum(requests), sum(input_tokens), sum(cached_input_tokens), sum(output_tokens)'),
+    read: ([requests, input, cached, output]) => ({ requests: number(requests), inputTokens: number(input), cachedInputTokens: number(cached), outputTokens: number(output) }),
+  },
+  gauge: {
+    select: plain('fsum(value_seconds), fsum(seconds), max(max)'),
+    read: ([value, observed, max]) => ({ valueSeconds: number(value), seconds: seconds(number(observed)), max: number(max) }),
+  },
+  flag: {
+    select: (groups) => `, per_detail AS (SELECT ${groups}, code, detail, min(from_us) AS first, max(to_us) AS last,
+          sum(count) FILTER (of_count IS NULL) AS count, sum(count) FILTER (of_count IS NOT NULL) AS count_of, sum(of_count) AS of_count
+          FROM facts GROUP BY ${groups}, code, detail),
+        ranked AS (SELECT *, row_number() OVER (PARTITION BY ${groups}, code ORDER BY first, detail) AS place FROM per_detail),
+        folded AS (SELECT * REPLACE (CASE WHEN place <= ${DETAILS_PER_CODE} THEN detail END AS detail) FROM ranked)
+        SELECT ${groups}, min(first), max(last), code, detail, count(*), sum(count), sum(count_of), sum(of_count) FROM folded
+        GROUP BY ${groups}, code, detail`,
+    read: ([code, detail, details, count, countOf, of]) => ({ code: text(code) ?? '', detail: text(detail), details: number(details), count: number(count), countOf: number(countOf), of: number(of) }),
+  },
+};
+
+function column(key: Key, bind: (value: string) => string): string {
+  // A JSON pointer names a key whatever characters it has.
+  return typeof key === 'string' ? key : `json_extract_string(labels, ${bind(`/${key.label.replaceAll('~', '~0').replaceAll('/', '~1')}`)})`;
+}
+
+function condition(filter: Filter, bind: (value: string) => string): string {
+  const expression = column(filter.key, bind);
+  const listed = filter.values.length === 0 ? 'false' : `${expression} IN (${filter.values.map(bind).join(', ')})`;
+  return filter.orMissing === true ? `(${expression} IS NULL OR ${listed})` : listed;
+}
+
+function refuseNonsense(query: SumQuery<FactKind>): void {
+  const keys = [...query.by, ...query.where.map(({ key }) => key)];
+  const foreign = keys.find((key) => !divides(query.kind, key));
+  if (foreign !== undefined) throw new RangeError(`${query.kind} facts have no ${JSON.stringify(foreign)}`);
+  if (query.kind !== 'energy') return;
+  const oneBoundary = query.where.some(({ key, values }) => key === 'boundary' && values.length === 1);
+  if (!oneBoundary && !query.by.includes('boundary')) throw new RangeError('energy of several boundaries is never added: they overlap');
+}
+
+export function sumStatement(query: SumQuery<FactKind>): Statement {
+  refuseNonsense(query);
+  const parameters: string[] = [];
+  const bind = (value: string): string => `$${parameters.push(value)}`;
+  const keys = query.by.map((key, index) => `${column(key, bind)} AS g${index}`);
+  const step = query.step === undefined ? '0::BIGINT AS step' : `(from_us // ${query.step}) * ${query.step} AS step`;
+  const conditions = query.where.map((filter) => condition(filter, bind));
+  if (query.from !== undefined) conditions.push(`from_us >= ${query.from}`);
+  if (query.to !== undefined) conditions.push(`from_us < ${query.to}`);
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+  // The step is always a group column: without one, no facts would still give one row of nulls.
+  const groups = [...query.by.map((_, index) => `g${index}`), 'step'].join(', ');
+  const select = READERS[query.kind].select(groups);
+  return { sql: `WITH facts AS (SELECT ${[...keys, step].join(', ')}, * FROM ${query.kind}${where}) ${select} ORDER BY ALL`, parameters };
+}
+
+export function readGroup<K extends FactKind>(query: SumQuery<K>, row: Row): GroupSum<K> {
+  const width = query.by.length;
+  const reader: Reader<K> = READERS[query.kind];
+  return {
+    values: row.slice(0, width).map(text),
+    step: epochMicros(number(row[width])),
+    from: epochMicros(number(row[width + 1])),
+    to: epochMicros(number(row[width + 2])),
+    sums: reader.read(row.slice(width + 3)),
+  };
+}

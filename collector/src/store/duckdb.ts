@@ -1,0 +1,94 @@
+/** The embedded store as the rest of the collector sees it: DuckDB in a thread of its own. */
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { systemClock } from '@joulebook/shared/clock.js';
+import { TelemetryError } from '@joulebook/shared/errors.js';
+import { MEMORY, openDuckdbFile, type Opening } from './duckdb-file.js';
+import type { Call, Failure, Request } from './duckdb-worker.js';
+import type { Appended, Extent, FactKind, GroupSum, NodeSeen, Store, SumQuery } from './store.js';
+
+/**
+ * A thread can't load TypeScript. Unit tests run on sources, so there DuckDB stays in the caller's thread: the same
+ * code, never a stale build. The thread itself is tested on the built file, by whoever passes `worker`.
+ */
+const COMPILED_WORKER = import.meta.url.endsWith('.js') ? new URL('duckdb-worker.js', import.meta.url) : undefined;
+
+/** What arrives is what the worker's store answered to this very call; `never` lets each caller state its type. */
+type Arrival = { readonly id: number; readonly value: never; readonly failure?: Failure };
+interface Pending {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const revive = ({ code, message, remedy }: Failure): Error => new TelemetryError(code ?? 'STORE_FAILED', code === null ? `The store failed: ${message.split('\n')[0]}` : message, remedy);
+
+async function openInThread(opening: Opening, file: URL): Promise<Store> {
+  // Flags of the main thread (a test runner's import conditions, say) are not for compiled files.
+  const worker = new Worker(file, { execArgv: [] });
+  const pending = new Map<number, Pending>();
+  let calls = 0;
+  let ended: Error | undefined;
+  const end = (error: Error): void => {
+    ended ??= error;
+    for (const { reject } of pending.values()) reject(ended);
+    pending.clear();
+  };
+  worker.on('message', (arrival: Arrival) => {
+    const caller = pending.get(arrival.id);
+    pending.delete(arrival.id);
+    if (arrival.failure) caller?.reject(revive(arrival.failure));
+    else caller?.resolve(arrival.value);
+  });
+  worker.on('error', (cause) => end(new TelemetryError('STORE_FAILED', `The store's thread failed: ${cause.message}`, 'retry', { cause })));
+  worker.on('exit', () => end(new TelemetryError('STORE_CLOSED', 'The store is closed.', 'retry')));
+
+  const call = <T>(request: Request): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      if (ended) return reject(ended);
+      const id = (calls += 1);
+      pending.set(id, { resolve, reject });
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no origin; the rule means windows
+      worker.postMessage({ ...request, id } satisfies Call);
+    });
+
+  try {
+    await call<undefined>({ method: 'open', opening });
+  } catch (error) {
+    await worker.terminate();
+    throw error;
+  }
+  return {
+    append: (batch) => call<Appended>({ method: 'append', batch }),
+    sum: <K extends FactKind>(query: SumQuery<K>) => call<readonly GroupSum<K>[]>({ method: 'sum', query }),
+    labels: () => call<readonly string[]>({ method: 'labels' }),
+    nodes: () => call<readonly NodeSeen[]>({ method: 'nodes' }),
+    extent: () => call<Extent | null>({ method: 'extent' }),
+    async close() {
+      try {
+        await call<undefined>({ method: 'close' });
+      } finally {
+        await worker.terminate();
+      }
+    },
+  };
+}
+
+/**
+ * @param path a file, made with its folder when missing, or `:memory:`
+ * @throws TelemetryError (`abort`) when the file is held by another process, newer than this program, or unreadable
+ */
+export async function openDuckdb(path: string, options: { readOnly?: boolean; worker?: URL | undefined } = {}): Promise<Store> {
+  const opening: Opening = { path, readOnly: options.readOnly ?? false };
+  if (path !== MEMORY && !opening.readOnly) await makeFolder(dirname(path));
+  const worker = options.worker ?? COMPILED_WORKER;
+  return worker ? openInThread(opening, worker) : openDuckdbFile(opening, systemClock);
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (cause) {
+    throw new TelemetryError('STORE_FOLDER', `The folder ${folder} for the store can't be made.`, 'abort', { cause });
+  }
+}

@@ -1,0 +1,161 @@
+/** What every store promises, run against each implementation. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { array, assert, asyncProperty, constantFrom, integer, record } from 'fast-check';
+import { epochMicros, microjoules, seconds } from '@joulebook/shared/units.js';
+import { at, batchOf, energyFact, flagFact, requestsFact, tokensFact } from './sample-facts.js';
+import { inBoundary, type Store } from './store.js';
+
+const GPU = { kind: 'energy', by: [], where: [inBoundary('gpu')] } as const;
+const TOKENS = { kind: 'tokens', by: [], where: [] } as const;
+
+export function storeContract(name: string, open: () => Promise<Store>): void {
+  describe(`${name} keeps the contract of a store`, () => {
+    let store: Store;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(() => store.close());
+
+    it('accepts a batch once, however often it is sent', async () => {
+      const batch = batchOf([energyFact(), tokensFact()]);
+      expect(await store.append(batch)).toBe('accepted');
+      expect(await store.append(batch)).toBe('duplicate');
+      expect(await store.append(structuredClone(batch))).toBe('duplicate');
+      expect((await store.sum(TOKENS))[0]?.sums.count).toBe(10);
+    });
+
+    it('accepts one of many copies that arrive at the same time', async () => {
+      const batch = batchOf([tokensFact()]);
+      const answers = await Promise.all(Array.from({ length: 8 }, () => store.append(batch)));
+      expect(answers.filter((answer) => answer === 'accepted')).toHaveLength(1);
+      expect((await store.sum(TOKENS))[0]?.sums.count).toBe(10);
+    });
+
+    it('refuses the same key with other content and keeps the first', async () => {
+      await store.append(batchOf([tokensFact({ count: 1 })]));
+      expect(await store.append(batchOf([tokensFact({ count: 2 })]))).toBe('conflict');
+      expect((await store.sum(TOKENS))[0]?.sums.count).toBe(1);
+    });
+
+    it('takes the same content under another sequence as new facts', async () => {
+      await store.append(batchOf([tokensFact()]));
+      expect(await store.append(batchOf([tokensFact()], { sequence: 1 }))).toBe('accepted');
+      expect((await store.sum(TOKENS))[0]?.sums.count).toBe(20);
+    });
+
+    it('adds microjoules exactly, far beyond what a double holds', async () => {
+      const whole = integer({ min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
+      let runs = 0;
+      await assert(
+        asyncProperty(array(record({ value: whole, device: constantFrom('a', 'b') }), { minLength: 1, maxLength: 40 }), async (facts) => {
+          const deployment = `run-${(runs += 1)}`;
+          await store.append(batchOf(facts.map(({ value, device }, index) => energyFact({ from: index, device, deployment, microjoules: microjoules(value) })), { sequence: runs }));
+          const query = { ...GPU, where: [...GPU.where, { key: 'deployment', values: [deployment] }] } as const;
+          const expected = facts.reduce((sum, { value }) => sum + BigInt(value), 0n);
+          expect((await store.sum(query))[0]?.sums.microjoules).toBe(expected);
+          const perDevice = await store.sum({ ...query, by: ['device'] });
+          expect(perDevice.reduce((sum, { sums }) => sum + sums.microjoules, 0n)).toBe(expected);
+        }),
+        { numRuns: 30 },
+      );
+    });
+
+    it('never adds energy of overlapping boundaries', async () => {
+      await store.append(batchOf([energyFact({ joules: 100 }), energyFact({ boundary: 'server', device: 'bmc', joules: 170 })]));
+      await expect(store.sum({ ...GPU, where: [] })).rejects.toThrow(/overlap/);
+      const each = await store.sum({ ...GPU, by: ['boundary'], where: [] });
+      expect(each.map(({ values, sums }) => [values[0], sums.microjoules])).toEqual([['gpu', 100_000_000n], ['server', 170_000_000n]]);
+    });
+
+    it('refuses to divide a kind by what it does not carry', async () => {
+      await expect(store.sum({ ...TOKENS, by: ['device'] })).rejects.toThrow(/device/);
+      await expect(store.sum({ ...GPU, by: ['tenant'] })).rejects.toThrow(/tenant/);
+    });
+
+    it('groups by dimensions and labels of any name, and tells facts without them apart', async () => {
+      const odd = `a/b~"c'$`;
+      await store.append(batchOf([
+        tokensFact({ labels: { [odd]: `x'; DROP TABLE tokens; --` } }), tokensFact({ labels: { b: '2', [odd]: 'y' } }), tokensFact({ deployment: undefined }),
+      ]));
+      const groups = await store.sum({ ...TOKENS, by: ['deployment', { label: odd }] });
+      expect(groups.map(({ values }) => values)).toEqual([['chat', `x'; DROP TABLE tokens; --`], ['chat', 'y'], [null, null]]);
+      expect(await store.labels()).toEqual([odd, 'b'].toSorted());
+    });
+
+    it('keeps facts by value, by any of several values, or without the key where asked', async () => {
+      await store.append(batchOf([flagFact({ deployment: 'a' }), flagFact({ deployment: 'b' }), flagFact({ deployment: 'c' }), flagFact({})]));
+      const count = async (values: string[], orMissing: boolean) =>
+        (await store.sum({ kind: 'flag', by: [], where: [{ key: 'deployment', values, orMissing }] })).reduce((sum, { sums }) => sum + sums.count, 0);
+      expect(await count(['a'], false)).toBe(1);
+      expect(await count(['a', 'b'], false)).toBe(2);
+      expect(await count(['a'], true)).toBe(2);
+      expect(await count([], false)).toBe(0);
+    });
+
+    it('puts a slice into the range that holds its beginning', async () => {
+      await store.append(batchOf([0, 1, 2, 3].map((from) => tokensFact({ from, count: 10 ** from }))));
+      expect((await store.sum({ ...TOKENS, from: at(1), to: at(3) }))[0]).toMatchObject({ sums: { count: 110 }, from: at(1), to: at(3) });
+      expect(await store.sum({ ...TOKENS, from: at(100) })).toEqual([]);
+    });
+
+    it('groups by time step aligned to the epoch', async () => {
+      await store.append(batchOf([58, 59, 60, 119, 120].map((from) => tokensFact({ from, count: 1 }))));
+      const steps = await store.sum({ ...TOKENS, step: epochMicros(60_000_000) });
+      expect(steps.map(({ step, sums }) => [step, sums.count])).toEqual([[at(0), 2], [at(60), 2], [at(120), 1]]);
+    });
+
+    it('takes as wall time the longest seen device of each slice', async () => {
+      await store.append(batchOf([
+        energyFact({ from: 0, device: 'a', seconds: seconds(1) }), energyFact({ from: 0, device: 'b', seconds: seconds(0.5), phase: 'idle' }), energyFact({ from: 0, device: 'b', seconds: seconds(0.25) }),
+        energyFact({ from: 1, device: 'b', seconds: seconds(0.5) }),
+      ]));
+      expect((await store.sum(GPU))[0]?.sums).toMatchObject({ seconds: 2.25, wallSeconds: 1.5, devices: 2 });
+    });
+
+    it('does not count a second twice when agents cut their first slices differently', async () => {
+      await store.append(batchOf([energyFact({ from: 3, to: 10, seconds: seconds(7) })]));
+      await store.append(batchOf([energyFact({ from: 0, to: 10, seconds: seconds(10) })], { node: 'node-2', sequence: 1 }));
+      expect((await store.sum(GPU))[0]?.sums).toMatchObject({ seconds: 17, wallSeconds: 10, devices: 2 });
+    });
+
+    it('adds tenths of seconds without drift', async () => {
+      await store.append(batchOf(Array.from({ length: 30 }, (_, index) => energyFact({ from: index, seconds: seconds(0.1) }))));
+      expect((await store.sum(GPU))[0]?.sums.seconds).toBe(3);
+    });
+
+    it('sums requests and token kinds apart', async () => {
+      await store.append(batchOf([requestsFact({ requests: 3, outputTokens: 7 }), requestsFact({ requests: -1, outputTokens: -2 }), tokensFact({ token: 'input', count: 5 }), tokensFact()]));
+      expect((await store.sum({ kind: 'requests', by: ['outcome'], where: [] })).map(({ values, sums }) => [values[0], sums.requests, sums.outputTokens])).toEqual([['ok', 2, 5]]);
+      expect((await store.sum({ ...TOKENS, by: ['token'] })).map(({ values, sums }) => [values[0], sums.count])).toEqual([['input', 5], ['output', 10]]);
+    });
+
+    it('tells the first few details of a flag and folds the rest', async () => {
+      await store.append(batchOf(Array.from({ length: 20 }, (_, index) => flagFact({ from: index, detail: `gap ${index}`, count: 2 }))));
+      const flags = await store.sum({ kind: 'flag', by: [], where: [] });
+      expect(flags).toHaveLength(6);
+      expect(flags.reduce((sum, { sums }) => sum + sums.count, 0)).toBe(40);
+      expect(flags.find(({ sums }) => sums.detail === null)?.sums).toMatchObject({ code: 'GAP', details: 15, count: 30 });
+    });
+
+    it('keeps counts "of how many" apart from plain counts', async () => {
+      await store.append(batchOf([flagFact({ count: 3, of: 10 }), flagFact({ count: 4, of: 10 }), flagFact({ count: 5 })]));
+      expect((await store.sum({ kind: 'flag', by: [], where: [] }))[0]?.sums).toMatchObject({ count: 5, countOf: 7, of: 20 });
+    });
+
+    it('knows its nodes, with the newest host facts', async () => {
+      const host = { hostname: 'h', os: 'linux', kernel: '6', cpu: { model: 'x', sockets: 1, cores: 8 }, memoryBytes: 1, gpus: [], agentVersion: '0.1.0' };
+      await store.append(batchOf([tokensFact()], { host }));
+      await store.append(batchOf([tokensFact(), tokensFact()], { sequence: 1, host: { ...host, agentVersion: '0.2.0' } }));
+      await store.append(batchOf([], { sequence: 2, node: 'node-2' }));
+      const nodes = await store.nodes();
+      expect(nodes).toMatchObject([{ node: 'node-1', batches: 2, slices: 3, host: { agentVersion: '0.2.0' } }, { node: 'node-2', batches: 1, slices: 0, host: null }]);
+      expect(nodes[0]?.lastSeen).toBeGreaterThan(Date.UTC(2025, 0) * 1000);
+    });
+
+    it('knows the time its facts span, and that there are none', async () => {
+      expect(await store.extent()).toBeNull();
+      await store.append(batchOf([tokensFact({ from: 5 }), energyFact({ from: 2 })]));
+      expect(await store.extent()).toEqual({ from: at(2), to: at(6) });
+    });
+  });
+}

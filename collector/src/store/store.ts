@@ -1,0 +1,144 @@
+/**
+ * What a store promises, whatever it is made of. Facts go in once; sums of additive facts come out.
+ * Ratios are never computed here: only sums can be added again.
+ */
+import type { Batch, HostFacts } from '@joulebook/shared/batch.js';
+import type { Boundary } from '@joulebook/shared/slice.js';
+import type { EpochMicros, Seconds } from '@joulebook/shared/units.js';
+
+export type FactKind = 'energy' | 'tokens' | 'requests' | 'gauge' | 'flag';
+
+/** Dimensions by which each kind can be divided. Labels divide every kind. */
+export const DIMENSIONS = {
+  energy: ['site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary'],
+  tokens: ['site', 'node', 'deployment', 'model', 'tenant', 'token'],
+  requests: ['site', 'node', 'deployment', 'model', 'tenant', 'outcome'],
+  gauge: ['site', 'node', 'device', 'deployment', 'model', 'gauge'],
+  flag: ['site', 'node', 'device', 'deployment', 'model', 'phase'],
+} as const satisfies Record<FactKind, readonly string[]>;
+export type Dimension = (typeof DIMENSIONS)[FactKind][number];
+
+/** A fixed dimension, or a label by its name: the two never collide. */
+export type Key = Dimension | { readonly label: string };
+
+export function divides(kind: FactKind, key: Key): boolean {
+  const dimensions: readonly Key[] = DIMENSIONS[kind];
+  return typeof key !== 'string' || dimensions.includes(key);
+}
+
+/** Keeps facts whose `key` has one of `values`; filters are joined by AND. */
+export interface Filter {
+  readonly key: Key;
+  readonly values: readonly string[];
+  /** Keep facts that don't carry the key at all, too: a reservation without a deployment holds for every deployment. */
+  readonly orMissing?: boolean;
+}
+
+/** Which facts: a slice belongs to the range when its `from` is in [from, to). */
+export interface Scope {
+  readonly where: readonly Filter[];
+  readonly from?: EpochMicros | undefined;
+  readonly to?: EpochMicros | undefined;
+}
+
+export interface SumQuery<K extends FactKind> extends Scope {
+  readonly kind: K;
+  readonly by: readonly Key[];
+  /** Whole microseconds; groups by floor(from / step). */
+  readonly step?: EpochMicros | undefined;
+}
+
+export interface EnergySums {
+  /** Exact. */
+  readonly microjoules: bigint;
+  readonly modelledMicrojoules: bigint;
+  /** Device-seconds observed and asked. */
+  readonly seconds: Seconds;
+  readonly askedSeconds: Seconds;
+  /**
+   * Wall time observed: per slice `from`, the maximum over devices of Σ seconds, summed over slices. Within one 10 s
+   * cell of the slice grid it is never more than the cell's extent, so that agents whose slices begin at different
+   * instants don't count the same second twice.
+   */
+  readonly wallSeconds: Seconds;
+  /** Distinct (node, device). */
+  readonly devices: number;
+}
+export interface TokenSums {
+  readonly count: number;
+}
+export interface RequestSums {
+  readonly requests: number;
+  readonly inputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly outputTokens: number;
+}
+export interface GaugeSums {
+  readonly valueSeconds: number;
+  readonly seconds: Seconds;
+  readonly max: number;
+}
+/** Flags come grouped by code and detail; all but the first few details of a code come as one row without detail. */
+export interface FlagSums {
+  readonly code: string;
+  readonly detail: string | null;
+  /** How many details this row stands for. */
+  readonly details: number;
+  /** Σ count of flags that don't say of how many. */
+  readonly count: number;
+  /** Σ count and Σ of, of flags that do. */
+  readonly countOf: number;
+  readonly of: number;
+}
+
+export interface FactSums {
+  readonly energy: EnergySums;
+  readonly tokens: TokenSums;
+  readonly requests: RequestSums;
+  readonly gauge: GaugeSums;
+  readonly flag: FlagSums;
+}
+
+export interface GroupSum<K extends FactKind> {
+  /** One per key of the query, in its order; null where the facts don't carry the key. */
+  readonly values: readonly (string | null)[];
+  /** Start of the step; 0 without a step. */
+  readonly step: EpochMicros;
+  /** Earliest `from` and latest `to` of the group's facts. */
+  readonly from: EpochMicros;
+  readonly to: EpochMicros;
+  readonly sums: FactSums[K];
+}
+
+export interface Extent {
+  readonly from: EpochMicros;
+  readonly to: EpochMicros;
+}
+
+export interface NodeSeen {
+  readonly node: string;
+  /** When the collector last accepted a batch of this node, and how many it has accepted. */
+  readonly lastSeen: EpochMicros;
+  readonly batches: number;
+  readonly slices: number;
+  /** The newest host facts the node sent. */
+  readonly host: HostFacts | null;
+}
+
+/** `conflict`: the batch's (stream, sequence) was accepted before with other content; nothing was stored. */
+export type Appended = 'accepted' | 'duplicate' | 'conflict';
+
+export interface Store {
+  /** Exactly once by (stream, sequence). When it answers `accepted` the facts are durable. Throws where storing failed; then nothing was stored. */
+  append(batch: Batch): Promise<Appended>;
+  /** @throws RangeError for a key the kind doesn't have, and for energy neither kept to one boundary nor grouped by it: boundaries overlap. */
+  sum<K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]>;
+  /** Names of labels that facts carry, sorted. */
+  labels(): Promise<readonly string[]>;
+  nodes(): Promise<readonly NodeSeen[]>;
+  /** The time that facts span; null without any. */
+  extent(): Promise<Extent | null>;
+  close(): Promise<void>;
+}
+
+export const inBoundary = (boundary: Boundary): Filter => ({ key: 'boundary', values: [boundary] });
