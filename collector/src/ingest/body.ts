@@ -11,7 +11,10 @@ export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes
 export const tooLarge = (limit: number): TelemetryError => new TelemetryError('BODY_TOO_LARGE', `The batch is larger than ${limit} bytes; send smaller ones or raise the limit.`, 'discard');
 
 async function inflated(bytes: Buffer, limit: number): Promise<Buffer> {
-  if (!isGzip(bytes)) return bytes;
+  if (!isGzip(bytes)) {
+    if (bytes.length > limit) throw tooLarge(limit);
+    return bytes;
+  }
   try {
     return await inflate(bytes, { maxOutputLength: limit });
   } catch (cause) {
@@ -23,7 +26,6 @@ async function inflated(bytes: Buffer, limit: number): Promise<Buffer> {
 /** @throws TelemetryError (`discard`): BODY_TOO_LARGE, BODY_NOT_GZIP, BODY_NOT_UTF8 */
 export async function readBody(bytes: Buffer, maxInflatedBytes: number): Promise<string> {
   const plain = await inflated(bytes, maxInflatedBytes);
-  if (plain.length > maxInflatedBytes) throw tooLarge(maxInflatedBytes);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(plain);
   } catch (cause) {
