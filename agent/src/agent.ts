@@ -16,7 +16,7 @@ import { correlator } from './correlator/correlator.js';
 import { slicer } from './correlator/slicer.js';
 import { integrate } from './correlator/intake.js';
 import { integrator } from './sampler/integrator.js';
-import { ticks } from './sampler/ticker.js';
+import { ticks } from './schedule/ticker.js';
 import { httpTransport } from './shipper/http.js';
 import { shipper } from './shipper/shipper.js';
 import type { Deployment } from './sources/deployments.js';
@@ -45,6 +45,7 @@ export interface AgentParts {
   readonly host?: Promise<HostFacts> | undefined;
   readonly clock: Clock;
   readonly log: LiveContext['log'];
+  readonly bill: LiveContext['bill'];
   readonly environment: NodeJS.ProcessEnv;
 }
 
@@ -81,7 +82,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   }
 
   const sources = new AbortController();
-  const context: LiveContext = { now, environment: parts.environment, signal: sources.signal, log };
+  const context: LiveContext = { now, environment: parts.environment, bill: parts.bill, signal: sources.signal, log };
 
   async function readPower(source: LivePower): Promise<void> {
     for await (const event of source.events(context)) {

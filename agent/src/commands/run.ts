@@ -55,6 +55,7 @@ async function run(flags: Record<string, unknown>): Promise<void> {
     clock: systemClock,
     environment: process.env,
     log,
+    bill: { read: () => undefined, missed: () => undefined },
   };
   const parts = settings.play === undefined ? await sensors(settings, log) : await demonstration(settings, settings.play);
   await runAgent({ ...common, ...parts }, stop.signal);

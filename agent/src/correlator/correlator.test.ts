@@ -5,10 +5,11 @@ import { instant, microjoules, seconds, tokens, watts } from '@joulebook/shared/
 import type { Span } from '../sampler/integrator.js';
 import type { Deployment } from '../sources/deployments.js';
 import type { Channel, RequestEvidence } from '../sources/source.js';
+import { GPU_BOARD } from '../sources/power/sensors.js';
 import { correlator } from './correlator.js';
 import { slicer } from './slicer.js';
 
-const channelOf = (device: string, index: number): Channel => ({ id: `${device}/power`, device, index, boundary: 'gpu', source: 'test', measures: 'power' });
+const channelOf = (device: string, index: number): Channel => ({ id: `${device}/power`, device, index, boundary: 'gpu', source: 'test', measures: 'power', sensor: GPU_BOARD });
 const spanOf = (channel: Channel, from: number, to: number, microjoule: number): Span => ({ channel, from: instant(from), to: instant(to), microjoules: microjoules(microjoule), ramp: { start: watts(100), end: watts(100) } });
 const request = (id: string, start: number, firstToken: number | undefined, end: number, input: number, output: number): RequestEvidence => ({
   kind: 'request',

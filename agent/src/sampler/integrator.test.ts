@@ -2,9 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { instant, seconds, watts } from '@joulebook/shared/units.js';
 import type { Channel, Reading } from '../sources/source.js';
+import { GPU_BOARD } from '../sources/power/sensors.js';
 import { energyBefore, integrator, type Span } from './integrator.js';
 
-const channel: Channel = { id: 'gpu0/power', device: 'gpu0', boundary: 'gpu', source: 'test', measures: 'power' };
+const channel: Channel = { id: 'gpu0/power', device: 'gpu0', boundary: 'gpu', source: 'test', measures: 'power', sensor: GPU_BOARD };
 const meter: Channel = { ...channel, id: 'gpu0/energy', measures: 'counter' };
 const power = (at: number, value: number): Reading => ({ kind: 'reading', channel, at: instant(at), measures: 'power', power: watts(value) });
 const counter = (at: number, total: bigint, wrapsAt?: bigint): Reading => ({ kind: 'reading', channel: meter, at: instant(at), measures: 'counter', total, ...(wrapsAt !== undefined && { wrapsAt }) });

@@ -6,6 +6,18 @@
 import type { Boundary, Outcome, Phase } from '@joulebook/shared/slice.js';
 import type { Instant, Seconds, Tokens, Watts } from '@joulebook/shared/units.js';
 
+/** How far a sensor can be believed: what its maker, a reference or a probe says of it. */
+export interface Sensor {
+  /** True energy lies between reading × (1 + low) and reading × (1 + high). */
+  readonly gain: { readonly low: number; readonly high: number };
+  /** A power reading is the mean of so long before it; 0 or absent: a moment, or not known. A counter has none. */
+  readonly averagedOver?: Seconds;
+  /** How often the shown value changes; reading faster gives repeats. */
+  readonly refresh?: Seconds;
+  /** How long what happens takes to show. */
+  readonly delay?: Seconds;
+}
+
 /** One measured quantity of one physical device. */
 export interface Channel {
   /** Unique within an agent, e.g. `nvidia-smi/GPU-1f…/power.draw`. */
@@ -17,6 +29,9 @@ export interface Channel {
   readonly boundary: Boundary;
   readonly source: string;
   readonly measures: 'counter' | 'power';
+  readonly sensor: Sensor;
+  /** `check`: it says the same thing as another channel of its source in a worse way, and is never booked. */
+  readonly use?: 'check';
 }
 
 export type Reading = {
@@ -108,6 +123,8 @@ export interface LiveContext {
   /** The slice clock. */
   readonly now: () => Instant;
   readonly environment: NodeJS.ProcessEnv;
+  /** What reading costs: how long one read of a source took, and ticks it missed. */
+  readonly bill: { read(source: string, took: Seconds): void; missed(source: string, ticks: number): void };
   readonly signal: AbortSignal;
   readonly log: { info(message: string, fields?: object): void; warn(message: string, fields?: object): void };
 }

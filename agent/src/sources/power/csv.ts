@@ -10,6 +10,7 @@ import type { Channel, PowerEvent } from '../source.js';
 import { columnPosition, openTable, type Cell, type Table } from '../table.js';
 import { zone, type Zone } from '../timestamps.js';
 import { ABSURD_GPU_WATTS } from './nvidia-smi-row.js';
+import { sensorAt } from './sensors.js';
 
 const NAME = 'csv';
 /** More than a hall of racks. */
@@ -65,7 +66,7 @@ async function* events(entry: RecordedPowerEntry, local: Zone, { columns: names,
   const latest = new Map<string, Instant>();
 
   const channelOf = (device: string): Channel => {
-    const known = channels.get(device) ?? { id: `${NAME}/${device}/${columns.measureName}`, device, boundary, source: NAME, measures: perUnit === undefined ? 'power' : 'counter' };
+    const known: Channel = channels.get(device) ?? { id: `${NAME}/${device}/${columns.measureName}`, device, boundary, source: NAME, measures: perUnit === undefined ? 'power' : 'counter', sensor: sensorAt(boundary) };
     channels.set(device, known);
     return known;
   };

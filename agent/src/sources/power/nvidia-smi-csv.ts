@@ -10,6 +10,7 @@ import { textLines, type TextLine } from '../text-lines.js';
 import { parseInstant, zone, type Zone } from '../timestamps.js';
 import { ABSURD_GPU_WATTS, deviceOfRow, nvidiaSmiCells, nvidiaSmiColumns, parseNvidiaSmiRow, POWER_COLUMNS, type NvidiaSmiColumns, type NvidiaSmiRow, type PowerColumn } from './nvidia-smi-row.js';
 import { placeByRound, placeInTurn, roundsOf, type Placing, type Rounds } from './rounds.js';
+import { GPU_BOARD } from './sensors.js';
 
 const NAME = 'nvidia-smi-csv';
 /** The source whose words these are, live or recorded. */
@@ -49,7 +50,7 @@ async function* events(entry: RecordedPowerEntry, local: Zone, column: PowerColu
 
   const channelOf = (device: string, index: number | undefined, name: PowerColumn): Channel => {
     const id = `${SOURCE}/${device}/${name}`;
-    const known = channels.get(id) ?? { id, device, ...(index !== undefined && { index }), boundary: entry.boundary ?? 'gpu', source: SOURCE, measures: 'power' };
+    const known: Channel = channels.get(id) ?? { id, device, ...(index !== undefined && { index }), boundary: entry.boundary ?? 'gpu', source: SOURCE, measures: 'power', sensor: GPU_BOARD };
     channels.set(id, known);
     return known;
   };

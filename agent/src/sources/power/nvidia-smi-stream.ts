@@ -9,6 +9,7 @@ import type { Instant } from '@joulebook/shared/units.js';
 import { ABSURD_READING, MISSING_READINGS } from '../line-tally.js';
 import type { Channel, Flagged, PowerEvent } from '../source.js';
 import { ABSURD_GPU_WATTS, deviceOfRow, nvidiaSmiCells, nvidiaSmiColumns, parseNvidiaSmiRow, type NvidiaSmiColumns, type NvidiaSmiRow } from './nvidia-smi-row.js';
+import { GPU_BOARD } from './sensors.js';
 
 const SOURCE = 'nvidia-smi';
 const LONGEST_LINE = 64 * 1024;
@@ -82,7 +83,7 @@ export function nvidiaSmiStream(): NvidiaSmiStream {
   function channelOf(device: string, column: string, index: string | undefined): Channel {
     const known = channels.get(device);
     if (known) return known;
-    const channel: Channel = { id: `${SOURCE}/${device}/${column}`, device, boundary: 'gpu', source: SOURCE, measures: 'power', ...(index !== undefined && { index: Number(index) }) };
+    const channel: Channel = { id: `${SOURCE}/${device}/${column}`, device, boundary: 'gpu', source: SOURCE, measures: 'power', sensor: GPU_BOARD, ...(index !== undefined && { index: Number(index) }) };
     channels.set(device, channel);
     return channel;
   }

@@ -1,4 +1,5 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { NO_BILL } from '../no-bill.testing.js';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { instant, seconds } from '@joulebook/shared/units.js';
@@ -77,7 +78,7 @@ async function run(mode: string, until: Until, options: NvidiaSmiOptions = {}): 
   await behave(mode);
   const stop = new AbortController();
   const log = { info: (message: string) => logged.push(`info ${message}`), warn: (message: string) => logged.push(`warn ${message}`) };
-  const context: LiveContext = { now: () => instant(Date.now() / 1000), environment: { PATH: process.env['PATH'] }, signal: stop.signal, log };
+  const context: LiveContext = { now: () => instant(Date.now() / 1000), environment: { PATH: process.env['PATH'] }, signal: stop.signal, log, bill: NO_BILL };
   const events: PowerEvent[] = [];
   for await (const event of nvidiaSmi({ command, period: seconds(0.02), silence: seconds(0.4), start: seconds(5), restart: seconds(0.05), ...options }).events(context)) {
     if (stop.signal.aborted) continue;

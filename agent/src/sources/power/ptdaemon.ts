@@ -11,6 +11,7 @@ import { powerFormat, type RecordedPowerEntry } from '../recorded.js';
 import type { Channel, PowerEvent } from '../source.js';
 import { textLines } from '../text-lines.js';
 import { parseMonthFirst, zone, type Zone } from '../timestamps.js';
+import { ANALYSER } from './sensors.js';
 
 const NAME = 'ptdaemon';
 
@@ -26,7 +27,7 @@ export const ptdaemon = powerFormat({
 
 async function* events(entry: RecordedPowerEntry, local: Zone): AsyncGenerator<PowerEvent, void> {
   const { file, device = 'meter', boundary = 'meter' } = entry;
-  const channel: Channel = { id: `${NAME}/${device}/Watts`, device, boundary, source: NAME, measures: 'power' };
+  const channel: Channel = { id: `${NAME}/${device}/Watts`, device, boundary, source: NAME, measures: 'power', sensor: ANALYSER };
   const tally = lineTally(file.label);
   let cellCount: number | undefined;
   let last: Instant | undefined;

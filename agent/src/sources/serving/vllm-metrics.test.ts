@@ -1,4 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { NO_BILL } from '../no-bill.testing.js';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -109,7 +110,7 @@ describe('a server that is scraped', () => {
   async function scrape(until: (events: readonly ServingEvent[]) => boolean | Promise<boolean>, timeout = 5): Promise<ServingEvent[]> {
     const stop = new AbortController();
     const log = { info: (message: string) => logged.push(`info ${message}`), warn: (message: string) => logged.push(`warn ${message}`) };
-    const context: LiveContext = { now: () => instant(Date.now() / 1000), environment: {}, signal: stop.signal, log };
+    const context: LiveContext = { now: () => instant(Date.now() / 1000), environment: {}, signal: stop.signal, log, bill: NO_BILL };
     const events: ServingEvent[] = [];
     for await (const event of vllmMetricsAt({ url, interval: seconds(0.05), timeout: seconds(timeout) }).events(context)) {
       events.push(event);
@@ -158,7 +159,7 @@ describe('a server that is scraped', () => {
   it('is left when the signal aborts in the middle of a scrape', async () => {
     answer = () => undefined;
     const stop = new AbortController();
-    const context: LiveContext = { now: () => instant(1), environment: {}, signal: stop.signal, log: { info: () => undefined, warn: (message) => logged.push(message) } };
+    const context: LiveContext = { now: () => instant(1), environment: {}, signal: stop.signal, bill: NO_BILL, log: { info: () => undefined, warn: (message) => logged.push(message) } };
     setTimeout(() => stop.abort(), 100);
     for await (const event of vllmMetricsAt({ url, interval: seconds(1), timeout: seconds(30) }).events(context)) expect.unreachable(event.kind);
     expect(logged).toEqual([]);
