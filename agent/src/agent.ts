@@ -11,16 +11,20 @@ import { encodeBatch, SCHEMA_VERSION, type HostFacts } from '@joulebook/shared/b
 import { sliceClock, type Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
-import { instant, seconds, type Instant, type Seconds } from '@joulebook/shared/units.js';
+import { elapsed, instant, seconds, toIso, type Instant, type Seconds } from '@joulebook/shared/units.js';
+import type { Bill } from './bill/bill.js';
 import { correlator } from './correlator/correlator.js';
 import { slicer } from './correlator/slicer.js';
-import { integrate } from './correlator/intake.js';
+import { intake } from './correlator/intake.js';
+import { chooser } from './sampler/chooser.js';
 import { integrator } from './sampler/integrator.js';
+import { either } from './schedule/signals.js';
 import { ticks } from './schedule/ticker.js';
 import { httpTransport } from './shipper/http.js';
 import { shipper } from './shipper/shipper.js';
 import type { Deployment } from './sources/deployments.js';
-import type { LiveContext, LivePower, LiveServing } from './sources/source.js';
+import type { Channel, LiveContext, LivePower, LiveServing } from './sources/source.js';
+import { lifeMark } from './spool/life-mark.js';
 import { openSpool } from './spool/spool.js';
 
 export interface ServingSource {
@@ -41,14 +45,25 @@ export interface AgentParts {
   readonly power: readonly LivePower[];
   readonly serving: readonly ServingSource[];
   readonly deployments: readonly Deployment[];
+  /** Names of power sources, the most direct first: which one is booked where several measure one thing. */
+  readonly preference: readonly string[];
   /** What the machine is; sent with the first batch that is made once it is known. */
   readonly host?: Promise<HostFacts> | undefined;
   readonly clock: Clock;
   readonly log: LiveContext['log'];
-  readonly bill: LiveContext['bill'];
+  /** What measuring costs; stated in gauges of the node. */
+  readonly bill: Bill;
   readonly environment: NodeJS.ProcessEnv;
 }
 
+/** Slice time moves by a second a tick; further than this in one tick is a leap. */
+const LEAP_SECONDS = 60;
+/** A collector takes no more slices than so many in one batch. */
+const SLICES_PER_BATCH = 5_000;
+/** How often the agent states what it costs itself. */
+const BILL_EVERY_SECONDS = 10;
+/** A pause between two lives of an agent that is worth telling. */
+const RESTART_SECONDS = 2;
 /** How long a stop may spend on sending what is spooled. */
 const LAST_SEND_SECONDS = 5;
 /** How long a source may take to end once told to. */
@@ -64,18 +79,32 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   const slices = slicer({ length: parts.slice, window, site: parts.site, labels: parts.labels });
   const facts = correlator({ deployments: parts.deployments, window, slicer: slices });
   const periods = new Map<string, Seconds>();
-  const spans = integrator((channel) => periods.get(channel.id) ?? seconds(1), { from: begin, to: instant(Infinity) });
+  const periodOf = (channel: Channel): Seconds => channel.period ?? periods.get(channel.id) ?? seconds(1);
+  const choose = chooser(parts.preference, periodOf);
+  const take = intake(integrator(periodOf, { from: begin, to: instant(Infinity) }), choose, facts);
   /** How far each channel and each serving source has spoken. */
   const spoken = new Map<string, Instant>();
 
   const spool = await openSpool(join(parts.dataDir, 'spool'), { report: (flagged) => log.warn(flagged.detail, { code: flagged.code }) });
   const shipping = shipper({ spool, transport: httpTransport(parts.collector), log });
 
+  const alive = await lifeMark(parts.dataDir);
+  if (alive.last !== undefined && begin - alive.last > RESTART_SECONDS) {
+    facts.flag({ kind: 'flagged', code: 'AGENT_RESTARTED', detail: `the agent kept nothing between ${toIso(alive.last)} and ${toIso(begin)}: it was stopped, and what it had not yet written down is lost`, count: 1 });
+  }
+
+  /** Energy must be able to wait for the next reading of the slowest sensor. */
+  const evidenceDelay = Math.max(parts.evidenceDelay, 3 * Math.max(0, ...parts.power.map(({ period }) => period)));
+
   let host: HostFacts | undefined;
   void parts.host?.then((found) => (host = found)).catch((error: unknown) => log.warn(`host facts are not known: ${messageOf(error)}`));
 
   async function keep(closed: readonly Slice[]): Promise<void> {
-    if (closed.length === 0) return;
+    for (let from = 0; from < closed.length; from += SLICES_PER_BATCH) await append(closed.slice(from, from + SLICES_PER_BATCH));
+    if (closed.length > 0) await alive.mark(closed.reduce((latest, { to }) => Math.max(latest, to), 0));
+  }
+
+  async function append(closed: readonly Slice[]): Promise<void> {
     const told = host;
     await spool.append((sequence, stream) => gzipSync(encodeBatch({ schema: SCHEMA_VERSION, stream, sequence, node: parts.node, ...(told && { host: told }), slices: [...closed] }), { level: 1 }));
     host = undefined;
@@ -89,11 +118,11 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
       if (event.kind === 'reading') {
         if (!periods.has(event.channel.id)) {
           periods.set(event.channel.id, source.period);
-          facts.watch(event.channel);
+          if (event.channel.use !== 'check') facts.watch(event.channel);
         }
         spoken.set(event.channel.id, event.at);
       } else if (event.kind === 'flagged') facts.flag(event);
-      integrate(event, facts, spans);
+      take(event);
     }
   }
 
@@ -125,12 +154,34 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   ]);
 
   /** Energy waits for the slowest that still speaks, but not for longer than the evidence delay. */
-  const settled = (): Instant => instant(Math.max(Math.min(now(), ...spoken.values()), now() - parts.evidenceDelay));
+  const settled = (): Instant => instant(Math.max(Math.min(now(), choose.settled(), ...spoken.values()), now() - evidenceDelay));
+
+  let billed = begin;
+  function stateBill(upTo: Instant): void {
+    if (upTo - billed < BILL_EVERY_SECONDS) return;
+    for (const { gauge, value } of parts.bill.statement(elapsed(billed, upTo))) facts.held(undefined, gauge, value, billed, upTo);
+    billed = upTo;
+  }
+
+  let last = begin;
+  /** A clock that was set far ahead, or a machine that slept: what lies between is not spelled out cell by cell. */
+  async function leap(at: Instant): Promise<void> {
+    const from = last;
+    last = at;
+    if (at - from <= LEAP_SECONDS) return;
+    facts.advance(from);
+    await keep(slices.close(instant(at - parts.slice))).catch((error: unknown) => spoolRefused(error, log));
+    facts.skip(at);
+    log.warn(`time leapt by ${Math.round(at - from)} s; nothing was measured in between`);
+    facts.flag({ kind: 'flagged', code: 'TIME_LEAPT', detail: `nothing was measured between ${toIso(from)} and ${toIso(at)}: the clock was set or the machine slept`, count: 1 });
+  }
 
   const shipped = shipping.run(signal);
   try {
-    for await (const tick of ticks(seconds(1), { monotonic: () => parts.clock.monotonic(), signal: AbortSignal.any([signal, failure(reading)]) })) {
+    for await (const tick of ticks(seconds(1), { monotonic: () => parts.clock.monotonic(), signal: either(signal, failure(reading)) })) {
       if (tick.missed > 0) log.warn(`the agent was held up for ${tick.missed} s`);
+      await leap(now());
+      stateBill(now());
       const upTo = settled();
       facts.advance(upTo);
       await keep(slices.close(upTo)).catch((error: unknown) => spoolRefused(error, log));
@@ -138,6 +189,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   } finally {
     sources.abort();
     await Promise.race([reading.catch(() => undefined), wait(SOURCE_END_SECONDS)]);
+    for (const span of choose.finish()) facts.span(span);
     const end = now();
     facts.advance(end);
     await keep(slices.finish(end)).catch((error: unknown) => spoolRefused(error, log));

@@ -1,6 +1,8 @@
 /** The process's edge: argv, signals, exit codes. The only place that exits. */
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { Command, CommanderError } from 'commander';
+import { doctorCommand } from './commands/doctor.js';
+import { recordCommand } from './commands/record.js';
 import { replayCommand } from './commands/replay.js';
 import { runCommand } from './commands/run.js';
 import { AGENT_VERSION } from './version.js';
@@ -18,13 +20,17 @@ const program = new Command('joulebook-agent')
   .version(AGENT_VERSION)
   .configureHelp({ sortSubcommands: false })
   .exitOverride();
-for (const command of [runCommand(), replayCommand()]) program.addCommand(command.exitOverride());
+for (const command of [runCommand(), doctorCommand(), replayCommand(), recordCommand()]) program.addCommand(command.exitOverride());
 
 try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = report(error);
 }
+
+/** A child or a socket that does not end by itself must not keep a stopped agent alive. */
+const LINGER_MS = 2000;
+setTimeout(() => process.exit(), LINGER_MS).unref();
 
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : BAD_USAGE;

@@ -1,10 +1,12 @@
 import { createServer } from 'node:net';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { pino } from 'pino';
 import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
-import { fromEpochMicros, seconds } from '@joulebook/shared/units.js';
+import type { EnergySlice } from '@joulebook/shared/slice.js';
+import { fromEpochMicros, microjoules, seconds } from '@joulebook/shared/units.js';
 import { startCollector, type Collector } from './collector.js';
 import { SETTINGS, type CollectorSettings } from './settings.js';
 import { loadSettings } from '@joulebook/shared/settings.js';
@@ -65,6 +67,16 @@ describe('ingest', () => {
     expect(await answer(post(address, new Uint8Array([0x7b, 0xff, 0x7d])))).toMatchObject([400, { error: 'BODY_NOT_UTF8' }]);
     expect(await answer(post(address, encodeBatch(batch), { 'content-type': 'text/plain' }))).toMatchObject([415, { error: 'BODY_TYPE' }]);
     expect(await (await fetch(`${address}/metrics`)).text()).toContain('{result="rejected"} 6\n');
+  });
+
+  it('refuses facts that can not be', async () => {
+    const address = await started();
+    const refused = [
+      [{ microjoules: microjoules(-1) }, 'microjoules: must not be negative'], [{ modelledMicrojoules: microjoules(200_000_001) }, 'modelledMicrojoules: is a part of microjoules'],
+      [{ from: 5, to: 4 }, 'to: must not be before from'], [{ seconds: seconds(864_001) }, 'seconds: must be at most 864000 s'], [{ from: -2e9, to: 1 }, 'from: must not be before 1970'],
+    ] as const;
+    for (const [said, message] of refused) expect(await answer(send(address, batchOf([energyFact(said)])))).toMatchObject([400, { error: 'BATCH_INVALID', message: expect.stringContaining(message) as unknown }]);
+    expect((await send(address, batchOf([energyFact({ seconds: seconds(2.5) })]))).status).toBe(200);
   });
 
   it('bounds bodies as sent and as inflated', async () => {
@@ -145,6 +157,14 @@ describe('who may ask', () => {
   });
 });
 
+const twoMinutes = (boundary: 'gpu' | 'server', watts: number): EnergySlice[] =>
+  Array.from({ length: 12 }, (_, index) =>
+    energyFact({
+      boundary, device: `${boundary}0`, from: 870 + index * 10, to: 880 + index * 10, seconds: seconds(10), joules: watts * 10,
+      lowMicrojoules: microjoules(watts * 9.5e6), highMicrojoules: microjoules(watts * 10.5e6), source: boundary === 'gpu' ? '<nvml>' : 'ipmi-dcmi',
+    }),
+  );
+
 describe('the first page', () => {
   it('says what to do next when there are no facts', async () => {
     const address = await started();
@@ -172,6 +192,57 @@ describe('the first page', () => {
     expect(page).toContain(`<script nonce="${nonce}">`);
     expect(response.headers.get('x-content-type-options')).toBe('nosniff');
     expect(response.headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  it('shows by which methods, with which error, and what the server draws beyond its GPUs', async () => {
+    const address = await started({}, { clock: clockAt(1000) });
+    await send(address, batchOf([...twoMinutes('gpu', 300), ...twoMinutes('server', 250)]));
+    const page = await (await fetch(`${address}/`)).text();
+    expect(page).toContain('<dt>± by the sensors</dt><dd>−5.0/+5.0 %</dd>');
+    expect(page).toContain('gpu by &lt;nvml&gt; (counter), server by ipmi-dcmi (counter)');
+    expect(page).toContain('Other in server: -6,000 J');
+    expect(page).toContain('INCLUSION_VIOLATED');
+    expect(await (await fetch(`${address}/?boundary=gpu`)).text()).not.toContain('Other in server');
+  });
+
+  it('is not blinded by a fact of the future', async () => {
+    const address = await started({}, { clock: clockAt(1000) });
+    await send(address, batchOf([...Array.from({ length: 60 }, (_, index) => energyFact({ from: 935 + index, joules: 1000 })), energyFact({ from: 1e8, joules: 7 })]));
+    const page = await (await fetch(`${address}/`)).text();
+    expect(page).toContain(`${iso(935)} – ${iso(995)}`);
+    expect(page).toContain('<dd>100.0 %</dd>');
+    await send(address, batchOf([energyFact({ from: 1100, joules: 7 })], { sequence: 1 }));
+    expect(await (await fetch(`${address}/`)).text()).toContain(`– ${iso(1000)}`);
+    const only = await started({}, { clock: clockAt(1000) });
+    await send(only, batchOf([energyFact({ from: 1e8 })]));
+    expect(await (await fetch(`${only}/`)).text()).toContain('is its clock right?');
+  });
+
+  it('waits for an answer before it asks again, and asks nothing while nobody looks', async () => {
+    const address = await started();
+    const script = /<script nonce="[^"]+">([^]*?)<\/script>/.exec(await (await fetch(`${address}/`)).text())?.[1] ?? '';
+    const timers: (() => void)[] = [];
+    const answers: (() => void)[] = [];
+    const page = { hidden: false, getElementById: () => ({ hidden: true }), querySelector: () => null };
+    runInNewContext(script, {
+      document: page, location: { href: '/' }, setTimeout: (work: () => void) => timers.push(work), setInterval: (work: () => void) => timers.push(work, work),
+      fetch: () => new Promise((_, reject) => answers.push(() => reject(new Error('no')))),
+    });
+    const tick = async (): Promise<void> => {
+      for (const work of timers.splice(0)) work();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    await tick();
+    await tick();
+    expect([answers.length, timers.length]).toEqual([1, 0]);
+    page.hidden = true;
+    answers[0]?.();
+    await tick();
+    await tick();
+    expect([answers.length, timers.length]).toEqual([1, 1]);
+    page.hidden = false;
+    await tick();
+    expect(answers).toHaveLength(2);
   });
 
   it('counts the silence of an agent as not observed, and says so when all is old', async () => {

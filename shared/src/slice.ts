@@ -20,10 +20,17 @@ export type TokenKind = (typeof TOKEN_KINDS)[number];
 export const OUTCOMES = ['ok', 'aborted', 'failed', 'superseded', 'fallback', 'rejected'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-const count = z.int().min(0);
-const time = z.int().min(0).transform(epochMicros);
+/** What no honest fact exceeds. A slice is 10 s long, but a table of runs has one of days. */
+const LONGEST_SECONDS = 10 * 86_400;
+const MOST_CASES = 1e12;
+
+const count = z.int().min(0, 'must not be negative').max(MOST_CASES, `must be at most ${MOST_CASES} cases`);
+/** Tables of runs without a start are laid out from 0 on. */
+const time = z.int().min(0, 'must not be before 1970').transform(epochMicros);
 const bookedEnergy = z.int().transform(microjoules);
-const span = z.number().min(0).transform(seconds);
+const drawnEnergy = z.int().min(0, 'must not be negative: energy is drawn, never given back').transform(microjoules);
+/** May be longer than its slice: energy that comes late is booked where there is still room. */
+const span = z.number().min(0, 'must not be negative').max(LONGEST_SECONDS, `must be at most ${LONGEST_SECONDS} s (10 days)`).transform(seconds);
 const name = z.string().min(1).max(512);
 
 const dimensions = {
@@ -46,11 +53,21 @@ export const energySlice = z.strictObject({
   device: name,
   boundary: z.enum(BOUNDARIES),
   phase: z.enum(PHASES),
-  microjoules: bookedEnergy,
+  microjoules: drawnEnergy,
   /** The part of `microjoules` divided by a model rather than seen in a stretch of one phase only. */
-  modelledMicrojoules: bookedEnergy,
+  modelledMicrojoules: drawnEnergy,
   seconds: span,
   askedSeconds: span,
+  /**
+   * The energy if every sensor stood at the low and at the high end of its stated error. One sensor is off the same way
+   * all day, so these add up like the energy itself. Absent: the error is not stated (which is not "no error").
+   */
+  lowMicrojoules: bookedEnergy.optional(),
+  highMicrojoules: bookedEnergy.optional(),
+  /** J²: what reading at instants adds to the error. Independent from slice to slice, so variances add up. */
+  samplingVariance: z.number().min(0).optional(),
+  /** The nodes that a wide sensor reads for, e.g. those on a PDU's outlets; absent: its own node alone. */
+  contains: z.array(name).min(1).max(4096).optional(),
   /** Attributes, not part of the key. */
   source: name,
   method: z.enum(['counter', 'power']),
@@ -102,7 +119,10 @@ export const flagSlice = z.strictObject({
   of: count.optional(),
 });
 
-export const slice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]);
+export const slice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]).superRefine((fact, context) => {
+  if (fact.to < fact.from) context.addIssue({ code: 'custom', path: ['to'], message: 'must not be before from' });
+  if (fact.kind === 'energy' && fact.modelledMicrojoules > fact.microjoules) context.addIssue({ code: 'custom', path: ['modelledMicrojoules'], message: 'is a part of microjoules and must not be more' });
+});
 export type EnergySlice = z.infer<typeof energySlice>;
 export type TokensSlice = z.infer<typeof tokensSlice>;
 export type RequestsSlice = z.infer<typeof requestsSlice>;

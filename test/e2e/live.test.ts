@@ -2,15 +2,15 @@
  * Agent and collector as a user runs them, on a stand-in for nvidia-smi whose true energy is known and a small server
  * with vLLM's /metrics whose true tokens are known.
  */
-import { createServer, type Server } from 'node:http';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Engine } from '../support/engine.js';
 import { energyBetween } from '../support/known-power.js';
+import { installStandIn } from '../support/install-stand-in.js';
 import { AGENT, COLLECTOR } from '../support/pipe.js';
 import { reportSchema, type Report } from '../support/report.js';
 
@@ -19,62 +19,8 @@ const TOLERANCE = 0.005;
 
 const trueJoules = (from: number, to: number): number => energyBetween(0, from, to) + energyBetween(1, from, to);
 
-const metric = (name: string, value: number, labels = ''): string => `# TYPE ${name} counter\n${name}{model_name="toy-8b",engine="0"${labels}} ${value}\n`;
-
 const launch = (args: readonly string[], environment: Record<string, string>) => execa(process.execPath, args, { reject: false, env: environment });
 type Child = ReturnType<typeof launch>;
-
-class Engine {
-  prompt = 0;
-  generated = 0;
-  finished = 0;
-  running = 0;
-  scrapes = 0;
-  /** What was produced over all lives of the engine. */
-  readonly total = { prompt: 0, generated: 0, finished: 0 };
-  readonly #server: Server = createServer((_, response) => {
-    this.scrapes += 1;
-    response.setHeader('content-type', 'text/plain; version=0.0.4');
-    response.end(
-      metric('vllm:prompt_tokens_total', this.prompt) +
-        metric('vllm:generation_tokens_total', this.generated) +
-        metric('vllm:prompt_tokens_cached_total', 0) +
-        metric('vllm:num_requests_running', this.running) +
-        metric('vllm:num_requests_waiting', 0) +
-        metric('vllm:request_success_total', this.finished, ',finished_reason="stop"'),
-    );
-  });
-
-  async listen(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    const address = this.#server.address();
-    if (address === null || typeof address === 'string') throw new Error('no address');
-    return `http://127.0.0.1:${address.port}/metrics`;
-  }
-
-  produce(prompt: number, generated: number): void {
-    for (const counts of [this, this.total]) {
-      counts.prompt += prompt;
-      counts.generated += generated;
-      counts.finished += 1;
-    }
-  }
-
-  restart(): void {
-    this.prompt = 0;
-    this.generated = 0;
-    this.finished = 0;
-  }
-
-  async scraped(times: number): Promise<void> {
-    for (const until = this.scrapes + times; this.scrapes < until; ) await sleep(20);
-  }
-
-  close(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-}
 
 describe('agent and collector, live', () => {
   const engine = new Engine();
@@ -93,8 +39,7 @@ describe('agent and collector, live', () => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'joulebook-live-'));
     pids = join(directory, 'pids');
-    const standIn = fileURLToPath(new URL('../dist/support/stand-in-nvidia-smi.js', import.meta.url));
-    await writeFile(join(directory, 'nvidia-smi'), `#!/bin/sh\nexec '${process.execPath}' '${standIn}' "$@"\n`, { mode: 0o755 });
+    await installStandIn(directory);
 
     const collector = start([COLLECTOR, 'serve', '--store', join(directory, 'store.duckdb'), '--listen', '127.0.0.1:0']);
     address = await new Promise<string>((resolve, reject) => {

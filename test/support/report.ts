@@ -22,6 +22,7 @@ const row = z.object({
   energyCost: amount,
   energyCostPerToken: amount,
   carbonGrams: amount,
+  uncertainty: z.object({ joules: z.tuple([z.number(), z.number()]).nullable() }).nullable(),
   flags: z.array(flag),
 });
 export const reportSchema = z.object({

@@ -62,8 +62,18 @@ async function runReplay(folder: string | undefined, flags: ReplayFlags): Promis
   const summaries: ReplaySummary[] = [];
   const batches = replay(recording, options, (summary) => summaries.push(summary));
   if (flags.collector !== undefined) await deliver(batches, { url: flags.collector, token: flags.token, progress: process.stderr.isTTY ? process.stderr : undefined });
-  else await pipeline(linesOf(batches), flags.out === '-' ? process.stdout : createWriteStream(resolve(flags.out)), { end: flags.out !== '-' });
+  else await write(batches, flags.out);
   for (const summary of summaries) printSummary(summary);
+}
+
+/** The file is opened when there is something to write: a replay that fails leaves what was there. */
+async function write(batches: AsyncGenerator<Batch>, out: string): Promise<void> {
+  const first = await batches.next();
+  const all = async function* (): AsyncGenerator<Batch> {
+    if (!first.done) yield first.value;
+    yield* batches;
+  };
+  await pipeline(linesOf(all()), out === '-' ? process.stdout : createWriteStream(resolve(out)), { end: out !== '-' });
 }
 
 async function* linesOf(batches: AsyncIterable<Batch>): AsyncGenerator<string> {
@@ -108,7 +118,7 @@ function keyValue(text: string, flag: string): [string, string] {
 function sliceLength(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const length = parseDuration(text);
-  if (length === undefined || length <= 0) throw new UsageError([`--slice: '${text}' is not a duration; write 1s or 10s`]);
+  if (length === undefined || length < 0.01 || length > 86_400) throw new UsageError([`--slice: '${text}' is no length of a slice; write 1s or 10s (10 ms to a day)`]);
   return length;
 }
 

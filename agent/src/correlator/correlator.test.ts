@@ -10,7 +10,7 @@ import { correlator } from './correlator.js';
 import { slicer } from './slicer.js';
 
 const channelOf = (device: string, index: number): Channel => ({ id: `${device}/power`, device, index, boundary: 'gpu', source: 'test', measures: 'power', sensor: GPU_BOARD });
-const spanOf = (channel: Channel, from: number, to: number, microjoule: number): Span => ({ channel, from: instant(from), to: instant(to), microjoules: microjoules(microjoule), ramp: { start: watts(100), end: watts(100) } });
+const spanOf = (channel: Channel, from: number, to: number, microjoule: number): Span => ({ channel, from: instant(from), to: instant(to), microjoules: microjoules(microjoule), variance: 0, ramp: { start: watts(100), end: watts(100) } });
 const request = (id: string, start: number, firstToken: number | undefined, end: number, input: number, output: number): RequestEvidence => ({
   kind: 'request',
   id,
@@ -116,6 +116,51 @@ describe('energy', () => {
     const flags = flagsOf(end()).filter((flag) => flag.code === 'COARSE');
     expect(flags.map(({ phase, count, of }) => [phase, count, of])).toEqual([['prefill', 1, 1], ['decode', 0, 1]]);
   });
+});
+
+const wide = (slices: readonly Slice[]): Slice[] => slices.filter((slice) => slice.kind === 'energy' && slice.boundary === 'server');
+
+describe('a wider boundary', () => {
+  const server: Channel = { id: 'ipmi/server/power', device: 'server', boundary: 'server', source: 'ipmi', measures: 'power', sensor: GPU_BOARD };
+
+  it('takes the phases of the GPUs in it over its own interval, in proportion to their energy', () => {
+    const { facts, end } = bench({ from: 0, to: 10, deployments: [{ name: 'chat', devices: [0] }] });
+    const gpu = channelOf('gpu0', 0);
+    facts.span(spanOf(gpu, 0, 2, 600e6));
+    facts.span(spanOf(gpu, 2, 10, 400e6));
+    facts.span(spanOf(server, 0, 10, 2000e6));
+    facts.evidence('chat', request('a', 0, 2, 10, 1, 1), true);
+    const slices = wide(end());
+    expect(joulesBy(slices, 'phase')).toEqual({ prefill: 1200, decode: 800 });
+    expect(joulesBy(slices, 'deployment')).toEqual({ chat: 2000 });
+  });
+
+  it('is unknown for the part in which its GPUs were not seen', () => {
+    const { facts, end } = bench({ from: 0, to: 10 });
+    const gpu = channelOf('gpu0', 0);
+    facts.span(spanOf(gpu, 0, 5, 100e6));
+    facts.span(spanOf(server, 0, 10, 2000e6));
+    facts.evidence('chat', request('a', 0, 0, 10, 1, 1), true);
+    expect(joulesBy(wide(end()), 'phase')).toEqual({ decode: 1000, unknown: 1000 });
+  });
+
+  it('has the phases over time where no GPU is measured', () => {
+    const { facts, end } = bench({ from: 0, to: 10 });
+    facts.span(spanOf(server, 0, 10, 2000e6));
+    facts.evidence('chat', request('a', 0, 2, 10, 1, 1), true);
+    expect(joulesBy(wide(end()), 'phase')).toEqual({ prefill: 400, decode: 1600 });
+  });
+});
+
+it('states the interval of the sensor, and adds what the ends of the window may hide', () => {
+  const { facts, end } = bench({ from: 0, to: 2 });
+  const gpu = channelOf('gpu0', 0);
+  facts.span({ ...spanOf(gpu, 0, 2, 100e6), variance: 4 });
+  facts.advance(instant(2));
+  facts.edge(gpu, { less: 1e6, more: 3e6 });
+  const energy = energyOf(end());
+  const sum = (key: 'lowMicrojoules' | 'highMicrojoules' | 'samplingVariance'): number => energy.reduce((total, slice) => total + (slice[key] ?? 0), 0);
+  expect([sum('lowMicrojoules'), sum('highMicrojoules'), sum('samplingVariance')]).toEqual([94e6, 108e6, 4]);
 });
 
 describe('tokens', () => {

@@ -8,27 +8,33 @@
  * Every piece between two neighbouring edges has one energy, one set of shares and one slice. Its whole µJ are divided
  * exactly, so prefill + decode + active + idle + unknown = measured for each device and slice.
  */
-import { latencyBucket, type TokenKind } from '@joulebook/shared/slice.js';
-import { elapsed, seconds, type Instant } from '@joulebook/shared/units.js';
-import { energyBefore, type Gap, type Span, type Window } from '../sampler/integrator.js';
+import { BOUNDARIES, latencyBucket, type TokenKind } from '@joulebook/shared/slice.js';
+import { elapsed, instant, seconds, type Instant } from '@joulebook/shared/units.js';
+import type { Edge, Gap, Span, Window } from '../sampler/integrator.js';
 import { servedBy, type Deployment } from '../sources/deployments.js';
 import type { Channel, Flagged, RequestEvidence, ServingEvent, WindowEvidence } from '../sources/source.js';
-import { coarseness, type Coarseness } from './coarseness.js';
+import { deviceBook, type Device, type Owner } from './device.js';
+import { gpuHistory } from './gpu-history.js';
 import type { Slicer, Subject } from './slicer.js';
-import { divideWhole, pure, type Shares } from './split.js';
-import { timeline, type Stretch, type Timeline } from './timeline.js';
+import { timeline, type Timeline } from './timeline.js';
 
 export interface Correlator {
   /** From here on the channel's device is asked for. */
   watch(channel: Channel): void;
   span(span: Span): void;
   gap(gap: Gap): void;
+  /** What the ends of a recording's window add to the error of a device's energy; told when all else is. */
+  edge(channel: Channel, edge: Edge): void;
   /** @param counts false: the source only tells phases, its tokens are counted elsewhere */
   evidence(deployment: string, event: ServingEvent, counts: boolean): void;
   /** Requests of the deployment are fully known between these moments. */
   whole(deployment: string, from: Instant, to: Instant): void;
   gauge(device: string, sample: GaugeSample): void;
+  /** A gauge that is known to have had this value for so long. */
+  held(device: string | undefined, gauge: string, value: number, from: Instant, to: Instant): void;
   flag(flagged: Flagged, deployment?: string): void;
+  /** Time jumped: what lies between the last advance and `to` was nobody's, and is not asked for. */
+  skip(to: Instant): void;
   /** Books everything before `to`; later evidence about that time no longer tells a phase. */
   advance(to: Instant): void;
 }
@@ -42,34 +48,25 @@ export interface GaugeSample {
 /** A gauge holds its value until the next sample, but not for longer than this. */
 const GAUGE_HOLDS_SECONDS = 60;
 
-interface DeploymentState extends Deployment {
+interface DeploymentState extends Owner {
   readonly timeline: Timeline;
   readonly models: Set<string>;
 }
 
-interface DeviceState {
-  readonly channel: Channel;
-  readonly deployments: DeploymentState[];
-  readonly spans: PendingSpan[];
-  readonly coarseness: Coarseness;
-}
-
-interface PendingSpan {
-  readonly span: Span;
-  /** Whole µJ of it that are booked. */
-  booked: number;
-}
-
-const NOBODY: readonly (DeploymentState | undefined)[] = [undefined];
-
 export function correlator(options: { readonly deployments: readonly Deployment[]; readonly window: { readonly from: Instant; readonly to?: Instant }; readonly slicer: Slicer }): Correlator {
   const { slicer, window } = options;
-  const deployments = options.deployments.map((deployment): DeploymentState => ({
-    ...deployment,
-    timeline: timeline({ begin: window.from, role: deployment.role, roleOnly: deployment.roleOnly ?? false }),
-    models: new Set(deployment.model === undefined ? [] : [deployment.model]),
-  }));
-  const devices = new Map<string, DeviceState>();
+  const deployments = options.deployments.map((deployment): DeploymentState => {
+    const models = new Set(deployment.model === undefined ? [] : [deployment.model]);
+    return {
+      ...deployment,
+      models,
+      timeline: timeline({ begin: window.from, role: deployment.role, roleOnly: deployment.roleOnly ?? false }),
+      // Energy carries the model only where there is no doubt which one it was.
+      subject: () => ({ deployment: deployment.name, model: models.size === 1 ? [...models][0] : undefined }),
+    };
+  });
+  const gpus = gpuHistory<Owner>();
+  const devices = new Map<string, Device>();
   let frontier = window.from;
 
   const named = (name: string): DeploymentState => {
@@ -78,78 +75,15 @@ export function correlator(options: { readonly deployments: readonly Deployment[
     return found;
   };
 
-  function deviceOf(channel: Channel): DeviceState {
+  function deviceOf(channel: Channel): Device {
     const key = `${channel.boundary}\u0000${channel.device}`;
-    let device = devices.get(key);
-    if (!device) {
-      const mine = deployments.filter((deployment) => servedBy(deployment, channel));
-      device = { channel, deployments: mine, spans: [], coarseness: coarseness() };
-      devices.set(key, device);
-      if (mine.length > 1) slicer.flag(frontier, { code: 'SHARED_DEVICE', detail: `${channel.device} serves ${mine.map((each) => each.name).join(' and ')}: its energy is divided evenly between them`, count: 1, device: channel.device });
-    }
+    const known = devices.get(key);
+    if (known) return known;
+    const mine = deployments.filter((deployment) => servedBy(deployment, channel));
+    const device = deviceBook(channel, mine, slicer, gpus);
+    devices.set(key, device);
+    if (mine.length > 1) slicer.flag(frontier, { code: 'SHARED_DEVICE', detail: `${channel.device} serves ${mine.map((each) => each.name).join(' and ')}: its energy is divided evenly between them`, count: 1, device: channel.device });
     return device;
-  }
-
-  /** Books whole µJ of one piece on the deployments and phases that it belongs to. */
-  function book(device: DeviceState, piece: { from: Instant; microjoules: number; seconds: number; askedSeconds: number }, shares: readonly (readonly [DeploymentState | undefined, Shares])[]): void {
-    const parts = shares.flatMap(([deployment, { of, modelled }]) => [...of].map(([phase, share]) => ({ deployment, phase, modelled, weight: share / shares.length })));
-    const whole = divideWhole(piece.microjoules, parts.map((part) => part.weight));
-    for (const [index, { deployment, phase, modelled, weight }] of parts.entries()) {
-      const share = whole[index] ?? 0;
-      slicer.energy(piece.from, {
-        ...subjectOf(deployment),
-        device: device.channel.device,
-        boundary: device.channel.boundary,
-        source: device.channel.source,
-        method: device.channel.measures,
-        phase,
-        microjoules: share,
-        modelledMicrojoules: modelled ? share : 0,
-        seconds: piece.seconds * weight,
-        askedSeconds: piece.askedSeconds * weight,
-      });
-    }
-  }
-
-  /** Takes the energy that the device drew in [from, to) out of its pending spans. */
-  function drawn(device: DeviceState, from: Instant, to: Instant): { microjoules: number; seconds: number } {
-    let microjoules = 0;
-    let observed = 0;
-    for (const pending of device.spans) {
-      const { span } = pending;
-      if (span.from >= to) break;
-      if (span.to <= from) continue;
-      const upTo = span.to <= to ? span.microjoules : Math.round(energyBefore(span, to));
-      microjoules += upTo - pending.booked;
-      pending.booked = upTo;
-      observed += Math.min(span.to, to) - Math.max(span.from, from);
-    }
-    return { microjoules, seconds: observed };
-  }
-
-  function sweep(device: DeviceState, from: Instant, to: Instant, stretchesOf: ReadonlyMap<DeploymentState, readonly Stretch[]>): void {
-    const owners = device.deployments.length > 0 ? device.deployments : NOBODY;
-    const cursors = owners.map((owner) => ({ owner, stretches: (owner && stretchesOf.get(owner)) ?? [], next: 0 }));
-    const edges = new Set<Instant>([...slicer.edgesWithin(from, to), to]);
-    for (const { stretches } of cursors) for (const stretch of stretches) edges.add(stretch.to);
-    let at = from;
-    for (const edge of [...edges].toSorted((a, b) => a - b)) {
-      if (edge <= at || edge > to) continue;
-      const shares = cursors.map((cursor) => {
-        let stretch = cursor.stretches[cursor.next];
-        while (stretch && stretch.to <= at) stretch = cursor.stretches[++cursor.next];
-        return [cursor.owner, stretch?.shares ?? pure('unknown')] as const;
-      });
-      book(device, { from: at, ...drawn(device, at, edge), askedSeconds: edge - at }, shares);
-      at = edge;
-    }
-    while (device.spans[0] && device.spans[0].span.to <= to) device.spans.shift();
-    for (const { owner, stretches } of cursors) {
-      for (const { phase, coarse, at: ended } of owner ? device.coarseness.follow(owner.name, stretches) : []) {
-        slicer.flag(ended, { ...subjectOf(owner), code: 'COARSE', phase, detail: `${phase}: stretches with fewer than two power readings in them`, count: coarse ? 1 : 0, of: 1, device: device.channel.device });
-      }
-    }
-    device.coarseness.forget(to);
   }
 
   function tokens(from: Instant, to: Instant, kind: 'input' | 'cachedInput' | 'output', count: number | undefined, subject: Subject): void {
@@ -166,10 +100,11 @@ export function correlator(options: { readonly deployments: readonly Deployment[
   function request(state: DeploymentState, evidence: RequestEvidence, counts: boolean): void {
     state.timeline.request(evidence);
     const { start, end, firstToken } = evidence;
+    if (evidence.model !== undefined) state.models.add(evidence.model);
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model, tenant: evidence.tenant };
     if (start < window.from || (window.to !== undefined && end > window.to)) {
       const overlaps = end > window.from && (window.to === undefined || start < window.to);
-      slicer.flag(window.from, { ...subject, code: overlaps ? 'PARTIAL_REQUEST' : 'REQUEST_OUTSIDE', detail: `${evidence.id} ${overlaps ? 'runs past' : 'lies outside'} what was measured; only what lies inside the window is counted`, count: 1 });
+      slicer.flag(window.from, { ...subject, code: overlaps ? 'PARTIAL_REQUEST' : 'REQUEST_OUTSIDE', detail: overlaps ? `${evidence.id} runs past what was measured; only what lies inside the window is counted` : 'requests lie outside what was measured; their tokens are told apart', count: 1 });
     }
     if (!counts) return;
     const { input, cachedInput, output } = evidence.tokens;
@@ -216,20 +151,8 @@ export function correlator(options: { readonly deployments: readonly Deployment[
 
   return {
     watch: (channel) => void deviceOf(channel),
-    span(span) {
-      const device = deviceOf(span.channel);
-      device.coarseness.reading(span.from);
-      device.coarseness.reading(span.to);
-      if (span.from >= frontier) {
-        device.spans.push({ span, booked: 0 });
-        return;
-      }
-      // Late: its time was swept as not seen. What it drew there is booked, but nothing tells its phase any more.
-      const until = span.to < frontier ? span.to : frontier;
-      const late = span.to <= frontier ? span.microjoules : Math.round(energyBefore(span, until));
-      book(device, { from: span.from, microjoules: late, seconds: until - span.from, askedSeconds: 0 }, (device.deployments.length > 0 ? device.deployments : NOBODY).map((owner) => [owner, pure('unknown')]));
-      if (span.to > frontier) device.spans.push({ span, booked: late });
-    },
+    span: (span) => deviceOf(span.channel).span(span, frontier),
+    edge: (channel, edge) => deviceOf(channel).edge(frontier, edge),
     gap({ channel, from, to }) {
       const cut = clipInterval(from, to, window);
       if (!cut) return;
@@ -245,18 +168,24 @@ export function correlator(options: { readonly deployments: readonly Deployment[
     },
     whole: (name, from, to) => named(name).timeline.whole(from, to),
     gauge: (device, sample) => gauge({ device }, sample),
+    held: (device, name, value, from, to) => slicer.gauge(from, to, name, value, { device }),
     flag,
+    skip(to) {
+      for (const deployment of deployments) deployment.timeline.advance(to);
+      frontier = to;
+    },
     advance(to) {
       if (to <= frontier) return;
       const stretchesOf = new Map(deployments.map((deployment) => [deployment, deployment.timeline.advance(to)] as const));
-      for (const device of devices.values()) sweep(device, frontier, to, stretchesOf);
+      // The GPUs first: wider boundaries take their phases.
+      for (const device of [...devices.values()].toSorted((x, y) => width(x) - width(y))) device.sweep(frontier, to, stretchesOf);
+      gpus.forget(instant(Math.min(to, ...[...devices.values()].map((device) => device.pendingFrom() ?? to))));
       frontier = to;
     },
   };
 }
 
-/** Energy carries the model only where there is no doubt which one it was. */
-const subjectOf = (state: DeploymentState | undefined): Subject => ({ deployment: state?.name, model: state?.models.size === 1 ? [...state.models][0] : undefined });
+const width = ({ channel }: Device): number => BOUNDARIES.indexOf(channel.boundary);
 
 function clipInterval(from: Instant, to: Instant, window: { readonly from: Instant; readonly to?: Instant }): Window | undefined {
   const cut = { from: from < window.from ? window.from : from, to: window.to !== undefined && to > window.to ? window.to : to };

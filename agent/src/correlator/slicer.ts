@@ -19,11 +19,17 @@ export interface EnergyFact extends Subject {
   readonly phase: Phase;
   readonly source: string;
   readonly method: 'counter' | 'power';
+  readonly contains?: readonly string[] | undefined;
   /** Whole µJ. */
   readonly microjoules: number;
   readonly modelledMicrojoules: number;
   readonly seconds: number;
   readonly askedSeconds: number;
+  /** Whole µJ at the ends of the sensor's stated error. */
+  readonly lowMicrojoules: number;
+  readonly highMicrojoules: number;
+  /** J². */
+  readonly samplingVariance: number;
 }
 
 export interface RequestFact extends Subject {
@@ -129,19 +135,22 @@ export function slicer(options: SlicerOptions): Slicer {
       for (let cell = cellOf(from) + 1; cell * length < to; cell += 1) if (cell * length > from) edges.push(instant(cell * length));
       return edges;
     },
-    energy(at, { device, boundary, phase, source, method, ...amounts }) {
+    energy(at, { device, boundary, phase, source, method, contains, ...amounts }) {
       const cell = place(at);
       const { deployment, model } = amounts;
       const slice = fact<EnergySlice>(
         cell,
         ['energy', device, boundary, phase, deployment, model],
-        () => ({ kind: 'energy', ...dimensions(cell, amounts), device, boundary, phase, source, method, microjoules: microjoules(0), modelledMicrojoules: microjoules(0), seconds: seconds(0), askedSeconds: seconds(0) }),
+        () => ({ kind: 'energy', ...dimensions(cell, amounts), device, boundary, phase, source, method, ...(contains && { contains: [...contains] }), microjoules: microjoules(0), modelledMicrojoules: microjoules(0), seconds: seconds(0), askedSeconds: seconds(0), lowMicrojoules: microjoules(0), highMicrojoules: microjoules(0), samplingVariance: 0 }),
         (candidate) => candidate.kind === 'energy',
       );
       slice.microjoules = microjoules(slice.microjoules + amounts.microjoules);
       slice.modelledMicrojoules = microjoules(slice.modelledMicrojoules + amounts.modelledMicrojoules);
       slice.seconds = seconds(slice.seconds + amounts.seconds);
       slice.askedSeconds = seconds(slice.askedSeconds + amounts.askedSeconds);
+      slice.lowMicrojoules = microjoules((slice.lowMicrojoules ?? 0) + amounts.lowMicrojoules);
+      slice.highMicrojoules = microjoules((slice.highMicrojoules ?? 0) + amounts.highMicrojoules);
+      slice.samplingVariance = (slice.samplingVariance ?? 0) + amounts.samplingVariance;
     },
     tokens(from, to, token, count, subject) {
       const add = (cell: number, amount: number): void => {
@@ -212,7 +221,7 @@ export function slicer(options: SlicerOptions): Slicer {
     },
     close: (until) => take(Math.min(last, Math.floor(until / length + 1e-9) - 1)),
     finish(until) {
-      const end = Math.min(last, Math.ceil(until / length - 1e-9) - 1);
+      const end = Math.min(last, Math.max(first, Math.ceil(until / length - 1e-9) - 1));
       const slices = take(end);
       const cut = toEpochMicros(until);
       // A cell that is cut short says so, so that a later run in the same cell is another slice.

@@ -32,6 +32,7 @@ export const byRequestTime = (prefill: number, decode: number): Shares => ({
  * @param weights not negative, not all zero
  */
 export function divideWhole(total: number, weights: readonly number[]): number[] {
+  if (total < 0) return divideWhole(-total, weights).map((part) => 0 - part);
   const sum = weights.reduce((a, b) => a + b, 0);
   const exact = weights.map((weight) => (total * weight) / sum);
   const parts = exact.map(Math.floor);

@@ -81,10 +81,13 @@ export function windowOf(power: Window | undefined, serving: Window | undefined,
   const latest = power && serving ? { from: power.from > serving.from ? power.from : serving.from, to: power.to < serving.to ? power.to : serving.to } : (power ?? serving);
   if (!latest) throw new TelemetryError('NOTHING_RECORDED', 'The recording holds neither a power reading nor any serving evidence.', 'abort');
   if (power && serving && latest.to <= latest.from && !(latest.to === latest.from && serving.from === serving.to)) throw noOverlap(power, serving);
-  const window = { from: asked.from ?? latest.from, to: asked.to ?? latest.to };
-  const outside = (extent: Window | undefined): boolean => extent !== undefined && (window.to < extent.from || window.from > extent.to);
-  if (window.to < window.from || (outside(power) && outside(serving ?? power))) {
-    throw new TelemetryError('WINDOW_EMPTY', `The window ${toIso(window.from)} to ${toIso(window.to)} holds nothing of the recording, which covers ${toIso(latest.from)} to ${toIso(latest.to)}.`, 'abort');
+  const wanted = { from: asked.from ?? latest.from, to: asked.to ?? latest.to };
+  // What is asked for beyond either end of the recording can't have been seen; it is not spelled out second by second.
+  const everything = union([power, serving].flatMap((extent) => extent ?? [])) ?? latest;
+  const window = { from: wanted.from > everything.from ? wanted.from : everything.from, to: wanted.to < everything.to ? wanted.to : everything.to };
+  const natural = asked.from === undefined && asked.to === undefined;
+  if (window.to < window.from || (window.to === window.from && !natural)) {
+    throw new TelemetryError('WINDOW_EMPTY', `The window ${toIso(wanted.from)} to ${toIso(wanted.to)} holds nothing of the recording, which covers ${toIso(everything.from)} to ${toIso(everything.to)}.`, 'abort');
   }
   return window;
 }

@@ -25,6 +25,8 @@ const powerEntry = z.looseObject({
   devices: devices.optional(),
   device: text.optional(),
   boundary: z.enum(BOUNDARIES).optional(),
+  /** How late the sensor shows what happens; its readings are moved back by it. */
+  delay: duration.optional(),
 });
 
 const servingEntry = z.looseObject({
@@ -54,7 +56,7 @@ const manifestSchema = z.strictObject({
   site: text.optional(),
   labels: labels.optional(),
   window: z.strictObject({ from: moment.optional(), to: moment.optional() }).optional(),
-  slice: duration.optional(),
+  slice: duration.refine((value) => value >= 0.01 && value <= 86_400, 'a slice lasts from 10 ms to a day').optional(),
   power: z.array(powerEntry).default([]),
   serving: z.array(servingEntry).default([]),
   runs: z.array(runsEntry).default([]),

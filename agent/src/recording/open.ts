@@ -1,7 +1,7 @@
 /** Manifest → opened sources: formats are found by name, every fault is said at once, nothing is read yet. */
 import { basename, resolve } from 'node:path';
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
-import type { Instant } from '@joulebook/shared/units.js';
+import { instant, seconds, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import { countingEntries } from '../sources/deployments.js';
 import { powerFormats, servingFormats } from '../sources/index.js';
 import { named } from '../sources/named.js';
@@ -31,7 +31,17 @@ export interface OpenedRecording {
   readonly window: { readonly from?: Instant | undefined; readonly to?: Instant | undefined };
 }
 
-const COMMON_KEYS = ['format', 'file', 'tz', 'devices', 'device', 'boundary', 'deployment', 'model', 'role', 'tokens'];
+const COMMON_KEYS = ['format', 'file', 'tz', 'devices', 'device', 'boundary', 'deployment', 'model', 'role', 'tokens', 'delay'];
+
+/** Every reading moved back in time: to when what it shows happened. */
+function earlier(source: RecordedPower, delay: Seconds): RecordedPower {
+  return {
+    description: source.description,
+    async *events() {
+      for await (const event of source.events()) yield 'at' in event ? { ...event, at: instant(event.at - delay) } : event;
+    },
+  };
+}
 
 /** @throws UsageError with every fault: unknown formats, missing keys, options a format does not know */
 export function openRecording({ manifest, base }: Recording): OpenedRecording {
@@ -59,7 +69,7 @@ export function openRecording({ manifest, base }: Recording): OpenedRecording {
       const { tz, devices, device, boundary } = entry;
       return format.open({ file: fileOf(entry.file), tz, ...(devices && { devices }), ...(device && { device }), ...(boundary && { boundary }) }, formatOptions(entry, COMMON_KEYS));
     });
-    return source ? [{ entry, source }] : [];
+    return source ? [{ entry, source: entry.delay === undefined ? source : earlier(source, seconds(entry.delay)) }] : [];
   });
 
   const counting = countingEntries(manifest.serving.map((entry) => ({ ...entry, kind: entry.format })), faults);

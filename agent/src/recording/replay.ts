@@ -3,17 +3,21 @@
  * learn what it covers (window, pace of each sensor, evidence), once to integrate.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { SCHEMA_VERSION, type Batch } from '@joulebook/shared/batch.js';
+import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
-import { instant, seconds, toIso, type Instant } from '@joulebook/shared/units.js';
+import { instant, seconds, toIso, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import { correlator, type Correlator } from '../correlator/correlator.js';
-import { deploymentsOf } from '../sources/deployments.js';
-import { integrate } from '../correlator/intake.js';
+import { deploymentsOf, servedBy, type Deployment } from '../sources/deployments.js';
+import { intake } from '../correlator/intake.js';
 import { slicer } from '../correlator/slicer.js';
+import { chooser } from '../sampler/chooser.js';
 import { integrator, type Window } from '../sampler/integrator.js';
-import type { Flagged } from '../sources/source.js';
+import { livePowerKinds } from '../sources/index.js';
+import type { Channel, Flagged } from '../sources/source.js';
 import { usableEvidence } from './far.js';
 import { extentOf, scanPower, scanServing, union, windowOf, type ChannelExtent } from './extent.js';
 import { inTimeOrder } from './merge.js';
@@ -40,6 +44,7 @@ const SLICES_PER_BATCH = 1000;
 export async function* replay(recording: Recording, options: ReplayOptions, summarise: (summary: ReplaySummary) => void): AsyncGenerator<Batch> {
   const { manifest } = recording;
   const opened = openRecording(recording);
+  await allPresent(opened.files);
   const stream = await streamOf(recording, opened.files, options);
   let sequence = 0;
   let pending: Slice[] = [];
@@ -53,7 +58,7 @@ export async function* replay(recording: Recording, options: ReplayOptions, summ
     ({ window, readings } = prepared);
     flagged.push(...prepared.flagged);
     for await (const slices of playThrough(opened, prepared)) {
-      pending.push(...slices);
+      for (const slice of slices) pending.push(slice);
       while (pending.length >= SLICES_PER_BATCH) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
     }
   }
@@ -62,7 +67,7 @@ export async function* replay(recording: Recording, options: ReplayOptions, summ
     const { slices, flagged: said, end: ended } = await runSlices(runs, manifest, end);
     end = ended;
     flagged.push(...said);
-    pending.push(...slices);
+    for (const slice of slices) pending.push(slice);
   }
   while (pending.length > 0) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
   summarise({ window, readings, flagged });
@@ -80,6 +85,7 @@ interface Prepared {
 async function prepare(opened: OpenedRecording, manifest: Recording['manifest'], options: ReplayOptions): Promise<Prepared> {
   const power = await Promise.all(opened.power.map(({ source }) => scanPower(source)));
   const channels = power.flatMap((scan) => scan.channels);
+  if (opened.power.length > 0 && channels.every(({ readings }) => readings < 2)) throw new TelemetryError('NO_ENERGY', 'No power file has two readings of one device: there is no energy between less than two.', 'abort');
   const powerExtent = union(channels);
   const flagged: Flagged[] = power.flatMap((scan) => scan.flagged);
 
@@ -98,8 +104,10 @@ async function prepare(opened: OpenedRecording, manifest: Recording['manifest'],
   });
 
   const slices = slicer({ length: seconds(options.slice ?? manifest.slice ?? 1), window, site: manifest.site, labels: manifest.labels });
-  const facts = correlator({ deployments: deploymentsOf(opened.serving.map(({ entry }) => ({ ...entry, kind: entry.format }))), window, slicer: slices });
-  for (const { channel } of channels) facts.watch(channel);
+  const deployments = deploymentsOf(opened.serving.map(({ entry }) => ({ ...entry, kind: entry.format })));
+  checkDevices(deployments, channels);
+  const facts = correlator({ deployments, window, slicer: slices });
+  for (const { channel } of channels) if (channel.use !== 'check') facts.watch(channel);
   for (const each of flagged) facts.flag(each);
   for (const { opened: { entry, counts }, scan } of serving) {
     for (const evidence of scan.evidence) facts.evidence(entry.deployment, evidence, counts);
@@ -123,25 +131,49 @@ function wholeExtents(serving: readonly { opened: OpenedServing; scan: { evidenc
 }
 
 async function* playThrough(opened: OpenedRecording, { window, channels, slices, facts }: Prepared): AsyncGenerator<Slice[]> {
-  const periods = new Map(channels.map(({ channel, period }) => [channel.id, period]));
-  const spans = integrator((channel) => periods.get(channel.id) ?? seconds(0), window);
+  // A channel may be kept in several files (rotation), each with its own pace: the slowest says what is normal.
+  const periods = new Map<string, Seconds>();
+  for (const { channel, period } of channels) periods.set(channel.id, seconds(Math.max(period, periods.get(channel.id) ?? 0)));
+  const periodOf = (channel: Channel): Seconds => periods.get(channel.id) ?? seconds(0);
+  const spans = integrator(periodOf, window);
+  const choose = chooser(livePowerKinds.map((kind) => kind.name), periodOf);
+  const take = intake(spans, choose, facts);
   /** How far each channel has been read; nothing before the slowest can still change. */
   const reached = new Map(channels.map(({ channel }) => [channel.id, window.from]));
-  const ends = new Map(channels.map(({ channel, to }) => [channel.id, to]));
+  const ends = new Map<string, Instant>();
+  for (const { channel, to } of channels) ends.set(channel.id, instant(Math.max(to, ends.get(channel.id) ?? to)));
 
   let swept = window.from;
   for await (const event of inTimeOrder(opened.power.map(({ source }) => source.events()))) {
-    integrate(event, facts, spans);
+    take(event);
     if (event.kind !== 'reading') continue;
     reached.set(event.channel.id, event.at >= (ends.get(event.channel.id) ?? event.at) ? instant(Infinity) : event.at);
-    const slowest = instant(Math.min(...reached.values(), event.at));
+    const slowest = instant(Math.min(choose.settled(), ...reached.values(), event.at));
     if (slowest < swept + 1) continue;
     swept = slowest < window.to ? slowest : window.to;
     facts.advance(swept);
     yield slices.close(swept);
   }
+  for (const span of choose.finish()) facts.span(span);
   facts.advance(window.to);
+  for (const { channel } of channels) if (choose.booked(channel)) facts.edge(channel, spans.edge(channel));
   yield slices.finish(window.to);
+}
+
+/** @throws TelemetryError naming every file that can't be read */
+async function allPresent(files: readonly string[]): Promise<void> {
+  const missing = (await Promise.all(files.map((file) => access(file, constants.R_OK).then(() => [], () => [file])))).flat();
+  if (missing.length > 0) throw new TelemetryError('FILE_MISSING', `Can't read ${missing.join(', ')}: check the paths; they are relative to the manifest.`, 'abort');
+}
+
+/** @throws TelemetryError when a deployment is said to run on a device that no file has */
+function checkDevices(deployments: readonly Deployment[], channels: readonly ChannelExtent[]): void {
+  const gpus = channels.map(({ channel }) => channel).filter(({ boundary }) => boundary === 'gpu');
+  if (gpus.length === 0) return;
+  for (const { name, devices = [] } of deployments) {
+    const lost = devices.filter((entry) => !gpus.some((channel) => servedBy({ name, devices: [entry] }, channel)));
+    if (lost.length > 0) throw new TelemetryError('DEVICES_MISMATCH', `deployment ${name}: devices ${lost.join(', ')} are in no power file; there are ${[...new Set(gpus.map(({ device, index }) => (index === undefined ? device : `${index} (${device})`)))].join(', ')}.`, 'abort');
+  }
 }
 
 /** The same inputs and options always make the same stream: importing a recording twice changes nothing. */

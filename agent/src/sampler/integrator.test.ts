@@ -38,13 +38,24 @@ describe('power', () => {
     expect(integrated([power(0, 100), power(0.9, 100)], 0.01).gaps).toEqual([]);
   });
 
-  it('starts anew after a break and after time went back', () => {
+  it('books no time twice, whatever the order of the readings', () => {
+    const ordered = Array.from({ length: 61 }, (_, second) => power(second, 100));
+    const swapped = [...ordered.slice(0, 30), ordered[31], ordered[30], ...ordered.slice(32)].flatMap((reading) => reading ?? []);
+    for (const readings of [swapped, [...ordered, ...ordered], ordered.toReversed()]) {
+      const { spans, flagged } = integrated(readings);
+      expect(total(spans)).toBeLessThanOrEqual(6000e6);
+      expect(flagged[0]?.code).toBe('TIME_WENT_BACK');
+    }
+    expect(total(integrated(swapped).spans)).toBe(6000e6);
+  });
+
+  it('starts anew after a break, and leaves out what is stamped before', () => {
     const spans = integrator(() => seconds(1));
     spans.accept(power(0, 100));
     spans.break(channel);
     expect(spans.accept(power(0.5, 100))).toMatchObject({ gap: { from: 0, to: 0.5 } });
     expect(spans.accept(power(0.2, 100))).toMatchObject({ flagged: { code: 'TIME_WENT_BACK' } });
-    expect(spans.accept(power(0.4, 100)).span?.microjoules).toBe(20e6);
+    expect(spans.accept(power(0.7, 100)).span?.microjoules).toBe(20e6);
   });
 
   it('books within half a microjoule of the exact integral, however odd the readings', () => {
@@ -78,6 +89,13 @@ describe('a counter', () => {
 
   it('wraps where its range is known', () => {
     expect(integrated([counter(0, 262_143_328_000n), counter(1, 1_000n, 262_143_328_850n)]).spans[0]?.microjoules).toBe(1850);
+  });
+
+  it('that jumps further than a GPU can draw is not believed', () => {
+    const glitch = [5_000_000n, 5_000_100n, 0n, 5_000_300n, 5_000_400n].map((joules, second) => counter(second, joules * 1_000_000n));
+    const { spans, flagged } = integrated(glitch);
+    expect(total(spans)).toBe(200e6);
+    expect(flagged.map(({ code }) => code)).toEqual(['COUNTER_RESET', 'ABSURD_ENERGY']);
   });
 
   it('that falls without a known range is a new epoch: missing coverage, not zero', () => {

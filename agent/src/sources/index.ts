@@ -2,18 +2,39 @@
  * THE list of built-in sources: adding one means its file and one line here. Configuration, --help and the contract
  * tests are derived from it.
  */
-import { liveNvidiaSmi } from './power/nvidia-smi.js';
+import { liveNvml } from './power/nvidia/nvml.js';
+import { liveNvidiaSmi } from './power/nvidia/nvidia-smi.js';
+import { liveDcgmi } from './power/nvidia/dcgmi.js';
+import { dcgmExporter, liveDcgmExporter } from './power/nvidia/dcgm-exporter.js';
+import { liveAmdSmi } from './power/other-gpus/amd-smi.js';
+import { liveRocmSmi } from './power/other-gpus/rocm-smi.js';
+import { liveXpuSmi } from './power/other-gpus/xpu-smi.js';
+import { dcgmiDmon } from './power/nvidia/dcgmi-dmon-file.js';
+import { nvidiaSmiXml } from './power/nvidia/nvidia-smi-xml-file.js';
 import { csv } from './power/csv.js';
-import { nvidiaSmiCsv } from './power/nvidia-smi-csv.js';
+import { nvidiaSmiCsv } from './power/nvidia/nvidia-smi-csv.js';
 import { ptdaemon } from './power/ptdaemon.js';
+import { readings } from './power/readings.js';
+import { liveRapl } from './power/host/rapl.js';
+import { recordedRapl } from './power/host/rapl-recorded.js';
+import { liveHwmon } from './power/host/hwmon.js';
+import { liveRedfish } from './power/host/redfish.js';
+import { recordedRedfish } from './power/host/redfish-recorded.js';
+import { liveIpmi } from './power/host/ipmi.js';
+import { ipmiDcmi } from './power/host/ipmi-dcmi.js';
+import { liveSnmpPdu } from './power/meters/snmp-pdu.js';
+import { liveHttpMeter } from './power/meters/http-meter.js';
+import { livePrometheusPower } from './power/meters/prometheus-power.js';
+import { liveModbusMeter } from './power/meters/modbus-meter.js';
 import type { LivePowerKind, LiveServingKind } from './live.js';
 import type { PowerFormat, ServingFormat } from './recorded.js';
 import { counters } from './serving/counters.js';
+import { evidence } from './serving/evidence.js';
 import { mlperfLoadgen } from './serving/mlperf-loadgen.js';
 import { requests } from './serving/requests.js';
 import { liveVllmMetrics, vllmMetrics } from './serving/vllm-metrics.js';
 
-export const livePowerKinds: readonly LivePowerKind[] = [liveNvidiaSmi];
+export const livePowerKinds: readonly LivePowerKind[] = [liveNvml, liveNvidiaSmi, liveDcgmi, liveDcgmExporter, liveAmdSmi, liveRocmSmi, liveXpuSmi, liveRapl, liveHwmon, liveRedfish, liveIpmi, liveSnmpPdu, liveHttpMeter, livePrometheusPower, liveModbusMeter];
 export const liveServingKinds: readonly LiveServingKind[] = [liveVllmMetrics];
-export const powerFormats: readonly PowerFormat[] = [nvidiaSmiCsv, ptdaemon, csv];
-export const servingFormats: readonly ServingFormat[] = [vllmMetrics, requests, counters, mlperfLoadgen];
+export const powerFormats: readonly PowerFormat[] = [readings, nvidiaSmiCsv, ptdaemon, csv, nvidiaSmiXml, dcgmiDmon, dcgmExporter, recordedRapl, ipmiDcmi, recordedRedfish];
+export const servingFormats: readonly ServingFormat[] = [evidence, vllmMetrics, requests, counters, mlperfLoadgen];

@@ -7,6 +7,8 @@ import type { LivePower, LiveServing } from './source.js';
 interface LiveKind<S> {
   readonly name: string;
   readonly summary: string;
+  /** Sources of one family read the same devices: without being told, only the first that is found is used. */
+  readonly family?: string | undefined;
   /** @throws UsageError naming every option that is wrong */
   open(options: Readonly<Record<string, unknown>>): S;
   /** What to configure when nothing was: options for `open`, or why it is not here. */
@@ -19,6 +21,7 @@ export type LiveServingKind = LiveKind<LiveServing>;
 export function liveKind<O, S>(kind: {
   readonly name: string;
   readonly summary: string;
+  readonly family?: string;
   readonly options: z.ZodType<O>;
   readonly open: (options: O) => S;
   readonly detect: LiveKind<S>['detect'];
@@ -26,6 +29,7 @@ export function liveKind<O, S>(kind: {
   return {
     name: kind.name,
     summary: kind.summary,
+    family: kind.family,
     detect: kind.detect,
     open(options) {
       const checked = kind.options.safeParse(options);

@@ -48,7 +48,7 @@ async function* poll(source: Polled, context: LiveContext): AsyncGenerator<Power
       if (monotonic() < pauseUntil) continue;
       const began = monotonic();
       try {
-        poller ??= await within(limit, source.name, source.open(context));
+        poller ??= await opened(source, context, limit);
         const events = await within(limit, source.name, Promise.resolve(poller.read()));
         context.bill.read(source.name, seconds(monotonic() - began));
         if (failures > 0) context.log.info(`${source.name}: reads again`);
@@ -58,6 +58,8 @@ async function* poll(source: Polled, context: LiveContext): AsyncGenerator<Power
           yield event;
         }
       } catch (error) {
+        // What stopping itself breaks is no failure of the sensor.
+        if (context.signal.aborted) return;
         if (error instanceof TelemetryError && error.remedy === 'disable') throw error;
         const code = error instanceof TelemetryError ? error.code : 'READ_FAILED';
         if (failures === 0) {
@@ -73,6 +75,17 @@ async function* poll(source: Polled, context: LiveContext): AsyncGenerator<Power
     }
   } finally {
     await poller?.close?.();
+  }
+}
+
+/** A sensor that opens after its limit is closed again: nobody waits for it any more. */
+async function opened(source: Polled, context: LiveContext, limit: Seconds): Promise<Poller> {
+  const opening = source.open(context);
+  try {
+    return await within(limit, source.name, opening);
+  } catch (error) {
+    opening.then((late) => late.close?.()).catch(() => undefined);
+    throw error;
   }
 }
 

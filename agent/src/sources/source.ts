@@ -14,7 +14,7 @@ export interface Sensor {
   readonly averagedOver?: Seconds;
   /** How often the shown value changes; reading faster gives repeats. */
   readonly refresh?: Seconds;
-  /** How long what happens takes to show. */
+  /** How long what happens takes to show, beyond what averaging blurs. */
   readonly delay?: Seconds;
 }
 
@@ -29,9 +29,13 @@ export interface Channel {
   readonly boundary: Boundary;
   readonly source: string;
   readonly measures: 'counter' | 'power';
+  /** How often it is read, where that is less often than the source's period says. */
+  readonly period?: Seconds;
   readonly sensor: Sensor;
   /** `check`: it says the same thing as another channel of its source in a worse way, and is never booked. */
   readonly use?: 'check';
+  /** Of a meter: the nodes that it reads for; absent: its own. */
+  readonly contains?: readonly string[];
 }
 
 export type Reading = {

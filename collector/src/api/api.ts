@@ -6,14 +6,19 @@ import { messageOf, TelemetryError, UsageError } from '@joulebook/shared/errors.
 import { BOUNDARIES } from '@joulebook/shared/slice.js';
 import { epochMicros, toEpochMicros } from '@joulebook/shared/units.js';
 import type { Metrics } from '../ingest/metrics.js';
-import { buildReport } from '../report/build.js';
+import type { Report } from '../join/report.js';
+import { buildReport, measureBoundaries } from '../report/build.js';
+import type { Boundaries } from '../report/boundaries.js';
 import { parseRequest, type Defaults, type ReportRequest, type Said } from '../report/request.js';
+import { remembering } from '../store/remembering.js';
 import type { Extent, Store } from '../store/store.js';
 import { formatTime } from '../join/times.js';
 import { DEFAULT_WINDOW, emptyPage, glancePage, WINDOWS } from './page.js';
 
 /** An agent whose newest fact is younger than this is on time: slices take 10 s to fill and some to arrive. */
 const ON_TIME_MICROS = 45e6;
+/** Clocks differ by so much; a fact that begins later must not move the page's window. */
+const FUTURE_MICROS = 300e6;
 
 const texts = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : [String(value)]);
 export const saidOf = (query: unknown): Said => Object.fromEntries(Object.entries(typeof query === 'object' && query !== null ? query : {}).map(([name, value]) => [name, texts(value)]));
@@ -21,9 +26,10 @@ export const saidOf = (query: unknown): Said => Object.fromEntries(Object.entrie
 /**
  * The window that ends now and begins no earlier than the facts. What an agent that is on time has not sent yet is not
  * missing; when the newest fact is older than that, the silence is part of the window and shows in its coverage.
+ * @param facts of those that begin before `now + FUTURE_MICROS`
  */
 export function glanceRange(facts: Extent, now: number, window: number): Pick<ReportRequest, 'from' | 'to'> {
-  const to = now - facts.to < ON_TIME_MICROS ? facts.to : epochMicros(now);
+  const to = epochMicros(now - facts.to < ON_TIME_MICROS ? Math.min(facts.to, now) : now);
   return { from: epochMicros(Math.max(to - window * 1e6, facts.from)), to };
 }
 
@@ -67,17 +73,22 @@ export function serveApi(app: FastifyInstance, { store, metrics, clock, defaults
     const asked = said['window']?.at(-1) ?? '';
     const window = Object.hasOwn(WINDOWS, asked) ? asked : DEFAULT_WINDOW;
     const boundary = BOUNDARIES.find((known) => known === said['boundary']?.at(-1));
-    const facts = await store.extent();
     const now = toEpochMicros(clock.wall());
+    const facts = await store.extent(epochMicros(now + FUTURE_MICROS));
     const seconds = WINDOWS[window] ?? 0;
     if (facts === null || facts.to < now - seconds * 1e6) {
-      return emptyPage(nonce, window, `${request.protocol}://${request.host}`, facts === null ? null : formatTime(facts.to));
+      const newest = facts ?? (await store.extent());
+      return emptyPage(nonce, window, `${request.protocol}://${request.host}`, newest === null ? null : formatTime(newest.to));
     }
+    const seen = remembering(store);
     const all: ReportRequest = { ...parseRequest({}, defaults, ''), ...glanceRange(facts, now, seconds), boundary };
-    const byPhase = await buildReport(store, { ...all, by: ['phase'] }, '');
-    return glancePage({ window, boundary, byPhase, byDeployment: await buildReport(store, { ...all, by: ['deployment'] }, '') }, nonce);
+    const phases = await buildReport(seen, { ...all, by: ['phase'] }, '');
+    const byPhase = boundary === undefined ? withBoundaries(phases, await measureBoundaries(seen, all)) : phases;
+    return glancePage({ window, boundary, byPhase, byDeployment: await buildReport(seen, { ...all, by: ['deployment'] }, '') }, nonce);
   }
 }
+
+const withBoundaries = (report: Report, { boundariesMeasured, other, flags }: Boundaries): Report => ({ ...report, boundariesMeasured: [...boundariesMeasured], other, flags: [...report.flags, ...flags] });
 
 const contentSecurity = (nonce: string): string =>
   `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`;

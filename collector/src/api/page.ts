@@ -1,8 +1,8 @@
 /** The first page: the last minutes at a glance, rendered here, without a build step or anything from elsewhere. */
 import type { Boundary } from '@joulebook/shared/slice.js';
 import type { Report, Row } from '../join/report.js';
-import { captionOf, count, figure, percent } from '../report/columns.js';
-import { demonstrationBanner, flagList, html, Markup, page, reportTable, STYLE } from '../report/html.js';
+import { captionOf, count, figure, percent, plusMinus } from '../report/columns.js';
+import { demonstrationBanner, flagList, html, Markup, noteList, page, reportTable, STYLE } from '../report/html.js';
 
 export const WINDOWS: Readonly<Record<string, number>> = { '5m': 300, '15m': 900, '1h': 3600, '6h': 21_600, '24h': 86_400, '7d': 604_800 };
 export const DEFAULT_WINDOW = '15m';
@@ -11,13 +11,18 @@ export const REFRESH_SECONDS = 5;
 export interface Glance {
   readonly window: string;
   readonly boundary: Boundary | undefined;
+  /** With the boundaries side by side where none was chosen. */
   readonly byPhase: Report;
   readonly byDeployment: Report;
 }
 
-/** Replaces the figures in place, so that the form keeps its focus; a failed try says so and goes on. */
+/**
+ * Replaces the figures in place, so that the form keeps its focus; a failed try says so and goes on. The next try waits
+ * for the last one: a slow answer is not asked for twice. A tab that nobody sees asks for nothing.
+ */
 const SCRIPT = `
-setInterval(async () => {
+const refresh = async () => {
+  if (document.hidden) return;
   const stale = document.getElementById('stale');
   try {
     const answer = await fetch(location.href, { cache: 'no-store' });
@@ -26,7 +31,9 @@ setInterval(async () => {
     if (fresh) document.querySelector('main').replaceWith(fresh);
     stale.hidden = true;
   } catch { stale.hidden = false; }
-}, ${REFRESH_SECONDS * 1000});
+};
+const later = () => setTimeout(() => refresh().finally(later), ${REFRESH_SECONDS * 1000});
+later();
 `;
 
 /** Tokens per second of the time observed, so that it divides by watts to tokens per watt-second. */
@@ -38,6 +45,7 @@ function figures({ total }: Report): Markup {
     ['Output', `${figure(rate(total))} tokens/s`],
     ['Tokens per watt-second', figure(total.tokensPerWattSecond)],
     ['Joules per token', figure(total.joulesPerToken)],
+    ['± by the sensors', plusMinus(total)],
     ['Energy', `${figure(total.joules)} J`],
     ['Output tokens', count(total.tokens.output)],
     ['Coverage', percent(total.coverage)],
@@ -62,13 +70,13 @@ function frame(nonce: string, head: Markup, main: Markup): string {
 export function glancePage(glance: Glance, nonce: string): string {
   const { byPhase, byDeployment, window, boundary } = glance;
   const main = html`${demonstrationBanner(byPhase)}<p>${captionOf(byPhase)}</p>${figures(byPhase)}
-${reportTable(byPhase, 'Phases')}${reportTable(byDeployment, 'Deployments')}${flagList(byPhase)}`;
+${reportTable(byPhase, 'Phases')}${reportTable(byDeployment, 'Deployments')}${noteList(byPhase)}${flagList(byPhase, byDeployment)}`;
   return frame(nonce, chooser(window, boundary, byPhase.boundaries), main);
 }
 
 /** @param newest when the newest fact was, if there is any */
 export function emptyPage(nonce: string, window: string, origin: string, newest: string | null): string {
-  const why = newest === null ? html`<h2>No facts yet</h2><p>This collector is running and nothing has been sent to it.</p>` : html`<h2>No facts in the last ${window}</h2><p>The newest fact is of ${newest}. Is the agent still running?</p>`;
+  const why = newest === null ? html`<h2>No facts yet</h2><p>This collector is running and nothing has been sent to it.</p>` : html`<h2>No facts in the last ${window}</h2><p>The newest fact is of ${newest}. Is the agent still running, and is its clock right?</p>`;
   const main = html`${why}
 <p>On the machine with the GPUs, point an agent here: <code>JOULEBOOK_COLLECTOR_URL=${origin} npx joulebook-agent run</code></p>
 <p>To see why it measures nothing: <code>npx joulebook-agent doctor</code></p>

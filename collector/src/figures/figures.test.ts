@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { energy, joules, quantity, seconds, tokens, watts } from '@joulebook/shared/units.js';
 import { coverage, joulesPerToken, meanPower, ratio, tokensPerKwh, tokensPerWattSecond } from './energy.js';
 import { carbonGrams, energyCost, energyCostPerToken, tokensPerDollar } from './money.js';
+import { energyCostPerTokenInterval, energyInterval, joulesPerTokenInterval, tokensPerKwhInterval, tokensPerWattSecondInterval } from './uncertainty.js';
 import { costPerMeaningfulResponse, costPerUsefulToken, energyPerMeaningfulResponse, usefulTokensFromRatios } from './useful.js';
 
 const hour = seconds(3600);
@@ -59,6 +60,27 @@ it('answers null, never 0, for what was not measured', () => {
   expect(carbonGrams(null, ratio(1), quantity(400))).toBeNull();
   expect(meanPower(drawn, seconds(0))).toBeNull();
   expect(coverage(seconds(1), seconds(0))).toBeNull();
+});
+
+it('bounds joules by the ends of the gain and 1.96 standard deviations of sampling, and never below 0', () => {
+  expect(energyInterval(joules(95), joules(105), quantity(4))).toEqual([95 - 3.92, 105 + 3.92]);
+  expect(energyInterval(joules(1), joules(2), quantity(100))).toEqual([0, 2 + 19.6]);
+});
+
+it('turns an interval of joules into one of each ratio, the least energy giving the most tokens', () => {
+  const interval = energyInterval(joules(500), joules(2000), quantity(0));
+  expect(joulesPerTokenInterval(interval, tokens(1000))).toEqual([0.5, 2]);
+  expect(tokensPerWattSecondInterval(interval, tokens(1000))).toEqual([0.5, 2]);
+  expect(tokensPerKwhInterval([0.5, 2])).toEqual([1.8e6, 7.2e6]);
+  expect(energyCostPerTokenInterval(interval, ratio(2), quantity(3.6), tokens(1000))).toEqual([1e-6, 4e-6]);
+});
+
+it('has no upper end of tokens per joule where there may have been no energy, and no interval where there is no ratio', () => {
+  const interval = energyInterval(joules(0), joules(10), quantity(0));
+  expect(tokensPerWattSecondInterval(interval, tokens(5))).toBeNull();
+  expect(joulesPerTokenInterval(interval, tokens(5))).toEqual([0, 2]);
+  expect(joulesPerTokenInterval(interval, tokens(0))).toBeNull();
+  expect(energyCostPerTokenInterval(interval, ratio(1), null, tokens(5))).toBeNull();
 });
 
 it('shows coverage above one as a double booking, but not as rounding', () => {

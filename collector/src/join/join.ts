@@ -11,6 +11,7 @@
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { divides, type GroupSum, type Key } from '../store/store.js';
 import { fits, keyName, tellFlags } from './flags.js';
+import { askedInWindow, type AskedOfDevices } from './asked.js';
 import { everyFound, groupsOf, hull, identity, indexCounts, indexEnergy, project, type Group, type Index } from './groups.js';
 import type { Flag, Row } from './report.js';
 import { rowOf, type Terms, type Window } from './row.js';
@@ -34,6 +35,8 @@ export interface Sums {
   readonly energy: readonly GroupSum<'energy'>[] | 'unasked';
   /** What ratios divide by: `energy`, or the part of it that basis `serving` counts. */
   readonly counted: readonly GroupSum<'energy'>[] | 'unasked';
+  /** Where the question names a range and energy can be divided by its keys. */
+  readonly asked: AskedOfDevices | undefined;
   /** Grouped by the keys tokens have, then `token`. */
   readonly tokens: readonly GroupSum<'tokens'>[] | 'unasked';
   /** Grouped by the keys requests have, then `outcome`. */
@@ -75,7 +78,7 @@ export function join(question: Question, sums: Sums, terms: Terms): Joined {
   const bounds = clip(hull([energy, tokens, requests].flatMap((index) => everyFound(index))), question);
   const unasked = whyUnasked(question);
   const shared = by.filter((key) => key !== 'phase');
-  const explicit = question.from !== undefined || question.to !== undefined;
+  const askedOf = sums.asked && askedInWindow(sums.asked, (group) => bounds && intersect(bounds, step === undefined ? bounds : stepSpan(group, step)));
   // The whole without time steps is a row even when nothing was measured: it says so.
   const groups: Group[] = by.length === 0 && step === undefined ? [{ step: epochMicros(0), values: [] }] : groupsOf(by, energy, [tokens, requests]);
 
@@ -94,7 +97,7 @@ export function join(question: Question, sums: Sums, terms: Terms): Joined {
         requests: valueOf(own.requests, new Map()),
         phase: values.get('phase') ?? question.phase,
         span,
-        window: explicit && bounds ? intersect(bounds, step === undefined ? bounds : stepSpan(group, step)) : undefined,
+        askedOfWindow: askedOf?.(group),
       },
       terms,
       [...flags, ...unasked],

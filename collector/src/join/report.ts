@@ -6,6 +6,24 @@ import { z } from 'zod';
 import { BOUNDARIES } from '@joulebook/shared/slice.js';
 
 const measured = z.number().nullable();
+const boundary = z.enum(BOUNDARIES);
+/** Low and high end, in the unit of the figure of that name; null where that figure is, or where an end can't be told. */
+const interval = z.tuple([z.number(), z.number()]).nullable();
+
+/**
+ * Where the truth may lie by what the sensors state: a bound for their gain (one sensor is off the same way all day), and
+ * a 95 % interval for what was missed between readings. Token counts are exact. It does not cover unmeasured time (that is
+ * `coverage`), nor energy divided over phases by a model (`modelledJoules`).
+ */
+export const uncertainty = z.object({
+  joules: interval,
+  /** The ratios divide by the joules that the basis counts. */
+  joulesPerToken: interval,
+  tokensPerWattSecond: interval,
+  tokensPerKwh: interval,
+  /** After PUE; absent without a price. */
+  energyCostPerToken: interval.optional(),
+});
 
 export const flag = z.object({
   /** Stable and greppable, e.g. `LOW_COVERAGE`. */
@@ -43,12 +61,39 @@ export const row = z.object({
   energyCostPerToken: measured,
   /** g, after PUE. */
   carbonGrams: measured,
-  uncertainty: z.record(z.string(), z.tuple([z.number(), z.number()])).nullable(),
+  /** null where the error of some of the energy is not stated, which is not "no error". */
+  uncertainty: uncertainty.nullable(),
   flags: z.array(flag),
 });
 export type Row = z.infer<typeof row>;
 
-const boundary = z.enum(BOUNDARIES);
+/** How the energy of a boundary came about. */
+export const method = z.object({ boundary, source: z.string(), method: z.string() });
+export type Method = z.infer<typeof method>;
+
+/** One boundary's energy. Boundaries contain each other and are never added: meter ⊇ server ⊇ module ⊇ gpu + cpu + dram. */
+export const measuredBoundary = z.object({
+  boundary,
+  joules: measured,
+  /** s of wall time observed. */
+  seconds: measured,
+  coverage: measured,
+  /** How many. */
+  devices: z.number(),
+});
+export type MeasuredBoundary = z.infer<typeof measuredBoundary>;
+
+/** What a wide boundary shows beyond the narrower ones in it: fans, power supplies, CPUs that are not measured. */
+export const other = z.object({
+  of: z.enum(['server', 'meter', 'module']),
+  /** J of the wide boundary − Σ J of the parts, over the time in which all of them were measured; null: see `note`. */
+  joules: measured,
+  /** That time / the time in which any of them was measured. */
+  coverage: measured,
+  /** What was subtracted, or why there is no figure. */
+  note: z.string(),
+});
+export type Other = z.infer<typeof other>;
 
 export const report = z.object({
   from: z.string().nullable(),
@@ -66,6 +111,14 @@ export const report = z.object({
   carbon: measured,
   currency: z.literal('USD'),
   coverage: measured,
+  /** Of `total`. */
+  uncertainty: uncertainty.nullable(),
+  /** Every way in which energy of this question was measured, whichever boundary the figures are at. */
+  methods: z.array(method),
+  /** Present where no boundary was asked for and the report is whole or by node. */
+  boundariesMeasured: z.array(measuredBoundary).optional(),
+  /** Present with `boundariesMeasured`; null where no boundary contains another. */
+  other: other.nullable().optional(),
   tokensOutside: row.shape.tokensOutside,
   flags: z.array(flag),
   /** Everything in one row; not the sum of `rows` where a ratio or wall time is concerned. */

@@ -7,6 +7,7 @@ import type { EnergySums } from '../store/store.js';
 import { formatTime } from './times.js';
 import { lowCoverage } from './flags.js';
 import type { Flag, Row } from './report.js';
+import { uncertaintyOf } from './uncertainty.js';
 
 export type Basis = 'all' | 'serving';
 
@@ -36,8 +37,8 @@ export interface GroupFacts {
   /** The phase this row is about, if it is about one. */
   readonly phase: string | null;
   readonly span: Window | undefined;
-  /** Present where `from`/`to` were asked for: coverage is then of the whole window. */
-  readonly window: Window | undefined;
+  /** Present where `from`/`to` were asked for and the energy says something about time: coverage is then of the whole window. */
+  readonly askedOfWindow: Seconds | undefined;
 }
 
 const present = (sums: EnergySums | undefined | 'unasked'): EnergySums | undefined => (sums === 'unasked' ? undefined : sums);
@@ -46,12 +47,6 @@ const present = (sums: EnergySums | undefined | 'unasked'): EnergySums | undefin
 function drawn(sums: EnergySums | undefined): Joules | null {
   if (!sums || (sums.microjoules === 0n && sums.seconds === 0)) return null;
   return microjoulesToJoules(sums.microjoules);
-}
-
-function askedSeconds(sums: EnergySums, facts: GroupFacts): Seconds {
-  // Totals of a run say nothing about time, and a phase has no length that could be asked of it.
-  if (!facts.window || facts.phase !== null || sums.askedSeconds === 0) return sums.askedSeconds;
-  return seconds(Math.max(sums.askedSeconds, (sums.devices * (facts.window.to - facts.window.from)) / 1e6));
 }
 
 interface TokenColumns {
@@ -109,7 +104,7 @@ export function rowOf(group: Row['group'], facts: GroupFacts, terms: Terms, told
   const perJoule = tokensPerWattSecond(over, counted);
   const wall = sums ? seconds(sums.wallSeconds) : null;
   const timeless = !sums || (sums.seconds === 0 && sums.askedSeconds === 0);
-  const covered = sums ? coverage(sums.seconds, askedSeconds(sums, facts)) : null;
+  const covered = sums ? coverage(sums.seconds, facts.askedOfWindow ?? sums.askedSeconds) : null;
   const cachedUnknown = facts.phase === 'prefill' && token.computedInput !== null && token.cachedInput === null;
   return {
     group,
@@ -130,7 +125,7 @@ export function rowOf(group: Row['group'], facts: GroupFacts, terms: Terms, told
     energyCost: energyCost(energy, terms.pue, terms.price),
     energyCostPerToken: energyCostPerToken(counted, terms.pue, terms.price, over),
     carbonGrams: carbonGrams(energy, terms.pue, terms.carbon),
-    uncertainty: null,
+    uncertainty: energy === null ? null : uncertaintyOf(sums, present(facts.counted), over, terms),
     flags: [
       ...told,
       ...ratioFlags(facts, terms, energy, counted, over),

@@ -174,6 +174,13 @@ describe('tokens and requests', () => {
 const gap = () => energyFact({ from: 9, joules: 0, seconds: seconds(0), askedSeconds: seconds(1) });
 const observed = () => Array.from({ length: 9 }, (_, from) => energyFact({ from }));
 
+/** Device a is shared by two deployments in turn, b is chat's alone; each idles 3 s of 9. Seen from 0 to 9. */
+const shared = () =>
+  Array.from({ length: 9 }, (_, from) => [
+    energyFact({ from, device: 'a', phase: from % 3 === 0 ? 'idle' : from % 3 === 1 ? 'prefill' : 'decode', deployment: from % 2 === 0 ? 'chat' : 'code', labels: { tier: from < 4 ? 'x' : 'y' } }),
+    energyFact({ from, device: 'b', phase: from % 3 === 0 ? 'idle' : 'decode', model: from < 2 ? 'm' : 'n' }),
+  ]).flat();
+
 describe('coverage', () => {
   it('counts a gap as asked and not observed, and flags it when it is low', async () => {
     await given(...observed(), gap());
@@ -183,18 +190,38 @@ describe('coverage', () => {
     expect(codes(only(report))).toContain('LOW_COVERAGE');
   });
 
-  it('asks for the whole of a window that was named, but of no phase', async () => {
+  it('asks for the whole of a window that was named', async () => {
     await given(...observed());
     const window = { from: iso(0), to: iso(18) };
     expect(await asked(window)).toMatchObject({ from: iso(0), to: iso(18), coverage: 0.5, rows: [{ coverage: 0.5, from: iso(0), to: iso(18) }] });
     expect(rowFor(await asked({ ...window, by: 'deployment' }), 'deployment', 'chat').coverage).toBe(0.5);
-    expect(rowFor(await asked({ ...window, by: 'phase' }), 'phase', 'decode').coverage).toBe(1);
+    expect(rowFor(await asked({ ...window, by: 'phase' }), 'phase', 'decode').coverage).toBe(0.5);
     expect((await asked({ to: iso(5) })).coverage).toBe(1);
   });
 
   it('asks it of every device', async () => {
     await given(...observed(), ...observed().map((fact) => ({ ...fact, device: 'GPU-1' })));
     expect((await asked({ from: iso(0), to: iso(18) })).coverage).toBe(0.5);
+  });
+
+  const divisions: Record<string, string | string[]>[] = [
+    {}, { by: 'deployment' }, { by: 'phase' }, { by: 'deployment,phase' }, { by: 'device' }, { by: 'node,model' }, { by: 'tier' }, { where: ['phase=prefill', 'phase=decode'] },
+    { where: 'deployment=code' }, { where: 'phase=idle', by: 'deployment' }, { where: 'device=b', by: 'model' }, { where: 'tier=x', by: 'phase' },
+  ];
+
+  it.each(divisions)('of facts seen throughout is 1, and of facts seen half of the window 0.5, in every row of %o', async (division) => {
+    await given(...shared());
+    for (const [to, expected] of [[9, 1], [18, 0.5]] as const) {
+      const report = await asked({ ...division, from: iso(0), to: iso(to) });
+      for (const row of [report.total, ...report.rows]) expect(row.coverage).toBeCloseTo(expected, 12);
+      expect(codes(report).includes('LOW_COVERAGE')).toBe(expected < 1);
+    }
+  });
+
+  it('keeps a gap with whom it was asked of, and the rest with all', async () => {
+    await given(...observed().slice(0, 4), energyFact({ from: 4, deployment: 'code' }), energyFact({ from: 5, deployment: 'code', joules: 0, seconds: seconds(0), askedSeconds: seconds(1) }));
+    const report = await asked({ by: 'deployment', from: iso(0), to: iso(12) });
+    expect([report.coverage, ...report.rows.map(({ coverage }) => coverage)]).toEqual([5 / 12, 0.5, 0.25]);
   });
 
   it('is of the step in a report by steps', async () => {

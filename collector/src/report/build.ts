@@ -1,10 +1,12 @@
 /** A question → the sums it needs → a report. The only place that knows which sums a report is made of. */
 import { BOUNDARIES, type Boundary, type Phase } from '@joulebook/shared/slice.js';
+import type { AskedOfDevices } from '../join/asked.js';
 import { isAsked, join, whyUnasked, type JoinedKind, type Question, type Sums } from '../join/join.js';
 import type { Flag, Report, Row } from '../join/report.js';
 import type { Terms } from '../join/row.js';
 import { divides, inBoundary, type FactKind, type Filter, type GroupSum, type Scope, type Store } from '../store/store.js';
 import { formatTime } from '../join/times.js';
+import { boundariesOf, isWholeNodes, methodsOf, type Boundaries } from './boundaries.js';
 import { checkLabels, type ReportRequest } from './request.js';
 
 const SERVING_PHASES = ['prefill', 'decode', 'active'] as const satisfies readonly Phase[];
@@ -16,14 +18,10 @@ function scopeOf(kind: FactKind, request: ReportRequest): Scope {
   return { where, from: request.from, to: request.to };
 }
 
-/** gpu where measured, else the narrowest that is measured, else the narrowest that has facts at all. */
-function chooseBoundary(perBoundary: readonly GroupSum<'energy'>[]): { chosen: Boundary | null; available: Boundary[] } {
-  const found = new Map(perBoundary.map(({ values, sums }) => [values[0], sums]));
-  const available = BOUNDARIES.filter((boundary) => found.has(boundary));
-  const measured = available.filter((boundary) => {
-    const sums = found.get(boundary);
-    return sums !== undefined && (sums.seconds > 0 || sums.microjoules !== 0n);
-  });
+/** gpu where measured, else the narrowest that is measured, else the narrowest that has facts at all. `sums` are grouped by boundary first. */
+function chooseBoundary(sums: readonly GroupSum<'booked'>[]): { chosen: Boundary | null; available: Boundary[] } {
+  const available = BOUNDARIES.filter((boundary) => sums.some(({ values }) => values[0] === boundary));
+  const measured = available.filter((boundary) => sums.some((group) => group.values[0] === boundary && (group.sums.seconds > 0 || group.sums.microjoules !== 0n)));
   return { chosen: measured[0] ?? available[0] ?? null, available };
 }
 
@@ -34,12 +32,20 @@ function questionOf(request: ReportRequest): Question {
 
 async function gather(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<Sums> {
   const { step } = request;
-  const grouped = <K extends JoinedKind | 'flag'>(kind: K) => ({ kind, by: question.by.filter((key) => divides(kind, key)), step, ...scopeOf(kind, request) });
+  const grouped = <K extends JoinedKind | 'booked' | 'flag'>(kind: K) => ({ kind, by: question.by.filter((key) => divides(kind, key)), step, ...scopeOf(kind, request) });
   const energy = async (...more: Filter[]) => {
     if (!isAsked('energy', question)) return 'unasked' as const;
     if (boundary === null) return [];
     const query = grouped('energy');
     return store.sum({ ...query, where: [...query.where, inBoundary(boundary), ...more] });
+  };
+  const asked = async (): Promise<AskedOfDevices | undefined> => {
+    if (boundary === null || !isAsked('energy', question) || (request.from === undefined && request.to === undefined)) return undefined;
+    const query = grouped('booked');
+    return {
+      own: await store.sum({ ...query, by: [...query.by, 'node', 'device'], where: [...query.where, inBoundary(boundary)] }),
+      devices: await store.sum({ ...query, by: ['node', 'device'], where: [inBoundary(boundary)] }),
+    };
   };
   const tokens = grouped('tokens');
   const requests = grouped('requests');
@@ -48,6 +54,7 @@ async function gather(store: Store, request: ReportRequest, question: Question, 
   return {
     energy: all,
     counted: request.basis === 'all' ? all : await energy({ key: 'phase', values: SERVING_PHASES }),
+    asked: await asked(),
     tokens: isAsked('tokens', question) ? await store.sum({ ...tokens, by: [...tokens.by, 'token'] }) : 'unasked',
     requests: isAsked('requests', question) ? await store.sum({ ...requests, by: [...requests.by, 'outcome'] }) : 'unasked',
     // A reservation that doesn't name what is filtered holds for it.
@@ -58,9 +65,9 @@ async function gather(store: Store, request: ReportRequest, question: Question, 
 
 async function demonstrationFlags(store: Store, request: ReportRequest, labels: readonly string[]): Promise<Flag[]> {
   if (!labels.includes(DEMONSTRATION.label)) return [];
-  for (const kind of ['energy', 'tokens', 'requests'] as const) {
+  for (const kind of ['booked', 'tokens', 'requests'] as const) {
     const scope = scopeOf(kind, request);
-    const by = kind === 'energy' ? (['boundary'] as const) : [];
+    const by = kind === 'booked' ? (['boundary'] as const) : [];
     const found = await store.sum({ kind, by, ...scope, where: [...scope.where, { key: DEMONSTRATION, values: ['true'] }] });
     if (found.length > 0) return [{ code: 'DEMONSTRATION', detail: 'Demonstration data: not measured on this machine.' }];
   }
@@ -71,7 +78,7 @@ async function demonstrationFlags(store: Store, request: ReportRequest, labels: 
 async function unmeteredDeployments(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<Flag[]> {
   if (boundary === null || !isAsked('energy', question) || !isAsked('tokens', question)) return [];
   const scope = scopeOf('energy', request);
-  const metered = await store.sum({ kind: 'energy', by: ['deployment'], ...scope, where: [...scope.where, inBoundary(boundary)] });
+  const metered = await store.sum({ kind: 'booked', by: ['deployment'], ...scope, where: [...scope.where, inBoundary(boundary)] });
   const names = new Set(metered.filter(({ sums }) => sums.microjoules > 0n).map(({ values }) => values[0] ?? null));
   // Energy that names no deployment may be theirs; nothing measured at all is told by the rows.
   if (names.size === 0 || names.has(null)) return [];
@@ -80,6 +87,9 @@ async function unmeteredDeployments(store: Store, request: ReportRequest, questi
     names.has(deployment) ? [] : [{ code: 'NO_ENERGY', detail: `${deployment === null ? 'Tokens without a deployment' : `Deployment '${deployment}'`}: tokens without energy at boundary ${boundary}, yet in the total.` }],
   );
 }
+
+/** The boundaries of a question that is not itself told by node, for who shows them beside it. */
+export const measureBoundaries = (store: Store, request: ReportRequest): Promise<Boundaries> => boundariesOf(store, scopeOf('energy', request));
 
 const basisFlags = ({ basis }: ReportRequest): Flag[] =>
   basis === 'serving' ? [{ code: 'BASIS_SERVING', detail: 'Idle and unknown joules are left out of the ratios (not of joules, watts, cost and carbon).' }] : [];
@@ -94,7 +104,10 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
   const labels = await store.labels();
   if ((await store.extent()) !== null) checkLabels(request, labels, prefix);
   const question = questionOf(request);
-  const { chosen, available } = chooseBoundary(await store.sum({ kind: 'energy', by: ['boundary'], ...scopeOf('energy', request) }));
+  const scope = scopeOf('energy', request);
+  const perMethod = await store.sum({ kind: 'booked', by: ['boundary', 'source', 'method'], ...scope });
+  const { chosen, available } = chooseBoundary(perMethod);
+  const boundaries = isWholeNodes(request) ? await boundariesOf(store, scope) : undefined;
   const boundary = request.boundary ?? chosen;
   const terms: Terms = { boundary, boundaries: available, basis: request.basis, price: request.price, pue: request.pue, carbon: request.carbon };
 
@@ -117,11 +130,15 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
     carbon: request.carbon,
     currency: 'USD',
     coverage: total.coverage,
+    uncertainty: total.uncertainty,
+    methods: methodsOf(perMethod),
+    ...(boundaries && { boundariesMeasured: [...boundaries.boundariesMeasured], other: boundaries.other }),
     tokensOutside: total.tokensOutside,
     flags: unique([
       ...(await demonstrationFlags(store, request, labels)),
       ...basisFlags(request),
       ...total.flags,
+      ...(boundaries?.flags ?? []),
       ...whyUnasked(question),
       ...(await unmeteredDeployments(store, request, question, boundary)),
     ]),

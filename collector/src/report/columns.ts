@@ -1,5 +1,5 @@
 /** A report for people: which columns a table has and how a number reads. Shared by table, markdown and html. */
-import type { Report, Row } from '../join/report.js';
+import type { Flag, Report, Row } from '../join/report.js';
 
 export interface Column {
   readonly head: string;
@@ -21,6 +21,14 @@ export const count = (value: number | null | undefined): string => (value === nu
 /** Cut, not rounded: 99.99 % observed is not all of it. */
 export const percent = (value: number | null): string => (value === null ? ABSENT : `${(Math.floor(value * 1000 + 1e-9) / 10).toFixed(1)} %`);
 
+const signed = (share: number): string => `${share < 0 ? '−' : '+'}${Math.abs(share * 100).toFixed(1)}`;
+
+/** How far below and above the figure the truth may lie, e.g. `−5.0/+6.1 %`: of the ratios, where there is none of the joules. */
+export function plusMinus({ uncertainty, joules, joulesPerToken }: Row): string {
+  const [interval, told] = uncertainty?.joulesPerToken ? [uncertainty.joulesPerToken, joulesPerToken] : [uncertainty?.joules, joules];
+  return !interval || told === null || told <= 0 ? ABSENT : `${signed(interval[0] / told - 1)}/${signed(interval[1] / told - 1)} %`;
+}
+
 /** Control characters in names and details must not reach a terminal. */
 // oxlint-disable-next-line no-control-regex -- they are what is looked for
 export const printable = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
@@ -39,6 +47,7 @@ export function columnsOf(report: Report): Column[] {
     numeric('tokens out', ({ tokens }) => count(tokens.output)),
     numeric('tok/J', ({ tokensPerWattSecond }) => figure(tokensPerWattSecond)),
     numeric('J/tok', ({ joulesPerToken }) => figure(joulesPerToken)),
+    numeric('±', plusMinus),
     numeric('tok/kWh', ({ tokensPerKwh }) => figure(tokensPerKwh)),
     ...(report.price === null ? [] : [numeric('cost $', ({ energyCost }) => figure(energyCost)), numeric('$/tok', ({ energyCostPerToken }) => figure(energyCostPerToken))]),
     ...(report.carbon === null ? [] : [numeric('g CO2', ({ carbonGrams }) => figure(carbonGrams))]),
@@ -51,5 +60,20 @@ export function captionOf(report: Report): string {
   return [`boundary ${report.boundary ?? 'none'}`, range, `coverage ${percent(report.coverage)}`, `basis ${report.basis}`, `PUE ${report.pue}`].join(' · ');
 }
 
-export const flagLines = (report: Report): string[] =>
-  report.flags.map(({ code, detail, count: cases }) => `${code}: ${printable(detail)}${cases === undefined || cases === 1 ? '' : ` (${count(cases)}×)`}`);
+const flagLine = ({ code, detail, count: cases }: Flag): string => `${code}: ${printable(detail)}${cases === undefined || cases === 1 ? '' : ` (${count(cases)}×)`}`;
+
+/** A report by minutes has a row for each; whoever wants all of them reads the JSON. */
+const MOST_ROW_LINES = 20;
+
+function rowFlagLines(report: Report): string[] {
+  const told = new Set(report.flags.map(({ code, detail }) => `${code} ${detail}`));
+  const lines = report.rows.flatMap((row) => {
+    const names = [...(report.step === null ? [] : [row.from ?? ABSENT]), ...Object.entries(row.group).map(([key, value]) => `${key}=${value ?? '(none)'}`)];
+    return row.flags.filter(({ code, detail }) => !told.has(`${code} ${detail}`)).map((each) => `${printable(names.join(' '))}: ${flagLine(each)}`);
+  });
+  const unique = [...new Set(lines)];
+  return unique.length <= MOST_ROW_LINES ? unique : [...unique.slice(0, MOST_ROW_LINES), `… and ${count(unique.length - MOST_ROW_LINES)} more reservations of single rows; --format json has them all.`];
+}
+
+/** Reservations about the whole, then those of single rows that the whole does not carry. */
+export const flagLines = (report: Report): string[] => [...report.flags.map(flagLine), ...rowFlagLines(report)];

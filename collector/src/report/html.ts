@@ -1,6 +1,7 @@
 /** Html without a template engine: everything that is not markup is escaped, by construction. */
 import type { Report } from '../join/report.js';
 import { captionOf, columnsOf, flagLines } from './columns.js';
+import { noteLines } from './notes.js';
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 export const escapeHtml = (text: string): string => text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
@@ -28,8 +29,16 @@ export function reportTable(report: Report, caption: string): Markup {
 <tbody>${report.rows.map((row) => html`<tr>${columns.map(({ numeric, cell }) => html`<td class="${numeric ? 'number' : 'name'}">${cell(row)}</td>`)}</tr>`)}</tbody></table>`;
 }
 
-export const flagList = (report: Report): Markup =>
-  report.flags.length === 0 ? html`` : html`<section aria-label="Reservations"><h2>Reservations</h2><ul>${flagLines(report).map((line) => html`<li>${line}</li>`)}</ul></section>`;
+export const noteList = (report: Report): Markup => {
+  const notes = noteLines(report);
+  return notes.length === 0 ? html`` : html`<section aria-label="How it was measured"><h2>How it was measured</h2><ul>${notes.map((line) => html`<li>${line}</li>`)}</ul></section>`;
+};
+
+/** Reports of the same facts: what several of them say stands once. */
+export const flagList = (...reports: readonly Report[]): Markup => {
+  const lines = [...new Set(reports.flatMap(flagLines))];
+  return lines.length === 0 ? html`` : html`<section aria-label="Reservations"><h2>Reservations</h2><ul>${lines.map((line) => html`<li>${line}</li>`)}</ul></section>`;
+};
 
 export const isDemonstration = (report: Report): boolean => report.flags.some(({ code }) => code === 'DEMONSTRATION');
 export const demonstrationBanner = (report: Report): Markup =>
@@ -56,4 +65,4 @@ export const page = (title: string, style: Markup, body: Markup): string => Stri
 `);
 
 export const renderHtml = (report: Report): string =>
-  page('Joulebook report', new Markup(`<style>${STYLE}</style>`), html`<main><h1>Joulebook report</h1>${demonstrationBanner(report)}${reportTable(report, captionOf(report))}${flagList(report)}</main>`);
+  page('Joulebook report', new Markup(`<style>${STYLE}</style>`), html`<main><h1>Joulebook report</h1>${demonstrationBanner(report)}${reportTable(report, captionOf(report))}${noteList(report)}${flagList(report)}</main>`);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { seconds } from '@joulebook/shared/units.js';
 import { report as reportShape, type Report } from '../join/report.js';
 import { openDuckdb } from '../store/duckdb.js';
 import { batchOf, energyFact, flagFact, tokensFact } from '../store/sample-facts.js';
@@ -53,6 +54,41 @@ it('escapes markdown and the html in it', () => {
   const text = render(report, 'markdown');
   expect(text).toContain(String.raw`\<script\>`);
   expect(text).toContain(String.raw`\|=1+1`);
+});
+
+const reportOf = async (slices: Parameters<typeof batchOf>[0], said: Parameters<typeof parseRequest>[0]): Promise<Report> => {
+  const own = await openDuckdb(':memory:');
+  await own.append(batchOf(slices));
+  try {
+    return await buildReport(own, parseRequest(said, {}, '--'), '--');
+  } finally {
+    await own.close();
+  }
+};
+
+it('tells reservations of single rows that the whole does not carry, once each', async () => {
+  const prefill = await reportOf([energyFact({ phase: 'prefill' }), energyFact(), tokensFact({ token: 'input' }), tokensFact(), flagFact()], { by: ['phase'] });
+  for (const format of ['table', 'markdown', 'html'] as const) {
+    const text = render(prefill, format).replaceAll('\\', '');
+    expect(text.split('phase=prefill: CACHED_UNKNOWN: How many').length).toBe(2);
+    expect(text.split('GAP: no readings').length).toBe(2);
+    expect(text).not.toContain('phase=decode:');
+  }
+});
+
+it('tells a few of very many', async () => {
+  const text = render(await reportOf(Array.from({ length: 25 }, (_, from) => [energyFact({ from, seconds: seconds(0.1), askedSeconds: seconds(from === 0 ? 1 : 0.5) }), tokensFact({ from })]).flat(), { by: ['deployment'], step: ['1s'] }), 'table');
+  expect(text.split('\n').filter((line) => line.includes('Z deployment='))).toHaveLength(20);
+  expect(text).toContain('… and 5 more reservations of single rows; --format json has them all.');
+});
+
+it('keeps labels that are called like columns, or like nothing an object should have, apart from the columns', async () => {
+  const labels = { joules: 'a', 'group.joules': 'b', constructor: 'c' };
+  const [head, line] = render(await reportOf([energyFact({ labels })], { by: ['joules,group.joules,constructor'] }), 'csv').split('\n');
+  expect(head?.split(',').slice(0, 6)).toEqual(['group.group.joules', 'group.joules', 'constructor', 'from', 'to', 'joules']);
+  expect(line?.split(',')).toMatchObject({ 0: 'a', 1: 'b', 2: 'c', 5: '100' });
+  const odd = { ...report, rows: [{ ...report.total, group: Object.fromEntries([['__proto__', 'x']]) }] };
+  expect(render(odd, 'csv')).toMatch(/^__proto__,from,.*\nx,2026/);
 });
 
 it('shows four digits, and – for what was not measured', () => {

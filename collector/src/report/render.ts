@@ -4,6 +4,7 @@ import Table from 'cli-table3';
 import type { Report, Row } from '../join/report.js';
 import { captionOf, columnsOf, flagLines } from './columns.js';
 import { renderHtml } from './html.js';
+import { noteLines } from './notes.js';
 
 export const FORMATS = ['table', 'json', 'csv', 'html', 'markdown'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -12,7 +13,7 @@ function renderTable(report: Report): string {
   const columns = columnsOf(report);
   const table = new Table({ head: columns.map(({ head }) => head), colAligns: columns.map(({ numeric }) => (numeric ? 'right' : 'left')), style: { head: [], border: [], compact: true } });
   table.push(...report.rows.map((row) => columns.map(({ cell }) => cell(row))));
-  return [captionOf(report), table.toString(), ...flagLines(report)].join('\n');
+  return [captionOf(report), table.toString(), ...noteLines(report), ...flagLines(report)].join('\n');
 }
 
 // Html is allowed in markdown, so its characters are escaped too.
@@ -22,34 +23,55 @@ const line = (cells: string[]): string => `| ${cells.join(' | ')} |`;
 
 function renderMarkdown(report: Report): string {
   const columns = columnsOf(report);
+  const flags = flagLines(report);
   return [
     captionOf(report),
     '',
     line(columns.map(({ head }) => markdownText(head))),
     line(columns.map(({ numeric }) => (numeric ? '---:' : '---'))),
     ...report.rows.map((row) => line(columns.map(({ cell }) => markdownText(cell(row))))),
-    ...(report.flags.length === 0 ? [] : ['', ...flagLines(report).map((flag) => `- ${markdownText(flag)}`)]),
+    ...noteLines(report).flatMap((note) => ['', markdownText(note)]),
+    ...(flags.length === 0 ? [] : ['', ...flags.map((flag) => `- ${markdownText(flag)}`)]),
   ].join('\n');
 }
 
-/** Every column, unrounded, for programs; empty where not measured. */
+const ends = (name: string, interval: readonly [number, number] | null | undefined): Record<string, number | null> => ({ [`${name}Low`]: interval?.[0] ?? null, [`${name}High`]: interval?.[1] ?? null });
+
+/** Every column but the group's, unrounded, for programs; empty where not measured. */
 function csvCells(row: Row): Record<string, string | number | null> {
   return {
-    ...row.group,
     from: row.from, to: row.to,
     joules: row.joules, modelledJoules: row.modelledJoules, seconds: row.seconds, deviceSeconds: row.deviceSeconds, watts: row.watts, coverage: row.coverage,
     inputTokens: row.tokens.input, cachedInputTokens: row.tokens.cachedInput, outputTokens: row.tokens.output, usefulTokens: row.tokens.useful,
     okRequests: row.requests.ok, abortedRequests: row.requests.aborted, failedRequests: row.requests.failed,
     tokensPerWattSecond: row.tokensPerWattSecond, tokensPerKwh: row.tokensPerKwh, joulesPerToken: row.joulesPerToken,
     energyCost: row.energyCost, energyCostPerToken: row.energyCostPerToken, carbonGrams: row.carbonGrams,
+    ...ends('joules', row.uncertainty?.joules), ...ends('joulesPerToken', row.uncertainty?.joulesPerToken), ...ends('tokensPerWattSecond', row.uncertainty?.tokensPerWattSecond),
+    ...ends('tokensPerKwh', row.uncertainty?.tokensPerKwh), ...ends('energyCostPerToken', row.uncertainty?.energyCostPerToken),
     flags: [...new Set(row.flags.map(({ code }) => code))].join(' '),
   };
 }
 
+/** A label may be called like a column, e.g. `joules`: its column is then `group.joules`. Other keys stand under their own name. */
+function groupColumns(keys: readonly string[], columns: readonly string[]): string[] {
+  const taken = new Set([...columns, ...keys.filter((key) => !columns.includes(key))]);
+  return keys.map((key) => {
+    if (!columns.includes(key)) return key;
+    let name = `group.${key}`;
+    while (taken.has(name)) name = `group.${name}`;
+    taken.add(name);
+    return name;
+  });
+}
+
+/** By position and not by name, so that no label's name means anything to an object. */
 const renderCsv = (report: Report): string => {
-  const columns = Object.keys(csvCells(report.rows[0] ?? report.total));
+  const first = report.rows[0] ?? report.total;
+  const columns = Object.keys(csvCells(first));
+  const head = [...groupColumns(Object.keys(first.group), columns), ...columns];
+  const lines = report.rows.map((row) => [...Object.values(row.group), ...Object.values(csvCells(row))]);
   // A name that begins with = must not become a formula in a spreadsheet.
-  return stringify(report.rows.map(csvCells), { header: true, columns, escape_formulas: true }).trimEnd();
+  return stringify([head, ...lines], { escape_formulas: true }).trimEnd();
 };
 
 const RENDERERS: Readonly<Record<Format, (report: Report) => string>> = {

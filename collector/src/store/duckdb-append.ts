@@ -1,10 +1,12 @@
-/** Batches into the embedded store: ledger entries and facts in one transaction. */
+/** Batches into the embedded store: ledger entries, facts and what is kept apart, in one transaction. */
 import { createHash } from 'node:crypto';
 import type { DuckDBAppender, DuckDBConnection } from '@duckdb/node-api';
 import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import type { Slice, SliceKind } from '@joulebook/shared/slice.js';
 import type { EpochMicros } from '@joulebook/shared/units.js';
 import type { Appended } from './store.js';
+import { canonicalNodes } from './series.js';
+import type { Verdict, Writers } from './writers.js';
 
 /** bigint → BIGINT, number → DOUBLE, string → VARCHAR: the cell's type says which column type it fits. */
 type Cell = string | number | bigint | null;
@@ -22,7 +24,10 @@ export function canonicalLabels(labels: Readonly<Record<string, string>> | undef
 function ownCells(slice: Slice): Cell[] {
   switch (slice.kind) {
     case 'energy':
-      return [slice.device, slice.boundary, slice.phase, BigInt(slice.microjoules), BigInt(slice.modelledMicrojoules), slice.seconds, slice.askedSeconds, slice.source, slice.method];
+      return [
+        slice.device, slice.boundary, slice.phase, BigInt(slice.microjoules), BigInt(slice.modelledMicrojoules), slice.seconds, slice.askedSeconds, slice.source, slice.method,
+        whole(slice.lowMicrojoules), whole(slice.highMicrojoules), slice.samplingVariance ?? null, slice.contains ? JSON.stringify(canonicalNodes(slice.contains)) : null,
+      ];
     case 'tokens':
       return [text(slice.tenant), slice.token, BigInt(slice.count)];
     case 'requests':
@@ -59,10 +64,10 @@ function appendRows(appender: DuckDBAppender, rows: readonly (readonly Cell[])[]
   }
 }
 
-async function appendFacts(connection: DuckDBConnection, batches: readonly Batch[]): Promise<void> {
+async function appendFacts(connection: DuckDBConnection, judged: readonly Judged[]): Promise<void> {
   const byKind = new Map<SliceKind, Cell[][]>();
-  for (const batch of batches) {
-    for (const slice of batch.slices) {
+  for (const { batch, verdict } of judged) {
+    for (const slice of verdict.booked) {
       const rows = byKind.get(slice.kind) ?? [];
       if (rows.length === 0) byKind.set(slice.kind, rows);
       rows.push(cells(batch, slice));
@@ -71,6 +76,17 @@ async function appendFacts(connection: DuckDBConnection, batches: readonly Batch
   for (const [kind, rows] of byKind) appendRows(await connection.createAppender(kind), rows);
 }
 
+async function keepApart(connection: DuckDBConnection, judged: readonly Judged[]): Promise<void> {
+  const rows = judged.flatMap(({ batch, verdict }) =>
+    verdict.apart.map(({ slice, series, rival }): Cell[] => [batch.stream, BigInt(batch.sequence), batch.node, BigInt(slice.from), BigInt(slice.to), series, rival.stream, rival.node, JSON.stringify(slice)]),
+  );
+  if (rows.length > 0) appendRows(await connection.createAppender('kept_apart'), rows);
+}
+
+interface Judged {
+  readonly batch: Batch;
+  readonly verdict: Verdict;
+}
 interface Entry {
   readonly batch: Batch;
   readonly key: string;
@@ -91,16 +107,20 @@ async function knownHashes(connection: DuckDBConnection, entries: readonly Entry
   return new Map(found.getRows().flatMap(([stream, sequence, hash]) => (typeof stream === 'string' && typeof sequence === 'bigint' && typeof hash === 'string' ? [[keyOf(stream, sequence), hash] as const] : [])));
 }
 
-async function store(connection: DuckDBConnection, entries: readonly Entry[], at: EpochMicros): Promise<void> {
+async function store(connection: DuckDBConnection, entries: readonly Entry[], at: EpochMicros, writers: Writers): Promise<void> {
   await connection.run('BEGIN');
   try {
     const ledger: Cell[][] = entries.map(({ batch, hash }) => [batch.stream, BigInt(batch.sequence), hash, batch.node, BigInt(at), BigInt(batch.slices.length)]);
     appendRows(await connection.createAppender('ledger'), ledger);
     const hosts = entries.flatMap(({ batch: { node, host } }) => (host ? [[node, BigInt(at), JSON.stringify(host)]] : []));
     if (hosts.length > 0) appendRows(await connection.createAppender('host'), hosts);
-    await appendFacts(connection, entries.map(({ batch }) => batch));
+    const judged = entries.map(({ batch }) => ({ batch, verdict: writers.judge(batch) }));
+    await appendFacts(connection, judged);
+    await keepApart(connection, judged);
     await connection.run('COMMIT');
+    writers.keep();
   } catch (error) {
+    writers.forget();
     // A failed COMMIT has ended the transaction already; the first error is the one to tell.
     await connection.run('ROLLBACK').catch(() => undefined);
     throw error;
@@ -111,7 +131,7 @@ async function store(connection: DuckDBConnection, entries: readonly Entry[], at
  * All of them in one transaction, or none. Call it for one group at a time: a connection has one transaction, and
  * nobody else may write between looking into the ledger and adding to it (the ledger's key would refuse the group).
  */
-export async function appendBatches(connection: DuckDBConnection, batches: readonly Batch[], at: EpochMicros): Promise<Appended[]> {
+export async function appendBatches(connection: DuckDBConnection, batches: readonly Batch[], at: EpochMicros, writers: Writers): Promise<Appended[]> {
   const entries = batches.map(entryOf);
   const hashes = await knownHashes(connection, entries);
   const fresh: Entry[] = [];
@@ -122,6 +142,6 @@ export async function appendBatches(connection: DuckDBConnection, batches: reado
     fresh.push(entry);
     return 'accepted';
   });
-  if (fresh.length > 0) await store(connection, fresh, at);
+  if (fresh.length > 0) await store(connection, fresh, at, writers);
   return answers;
 }

@@ -4,15 +4,17 @@ import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { hostFacts, type HostFacts } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
-import { epochMicros, toEpochMicros } from '@joulebook/shared/units.js';
+import { epochMicros, toEpochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { appendBatches } from './duckdb-append.js';
 import { inGroups } from './group-commit.js';
 import { readGroup, sumStatement } from './duckdb-sum.js';
+import { loadWriters } from './duckdb-writers.js';
 import { migrate } from './migrations.js';
+import { Writers } from './writers.js';
 import { DIMENSIONS, type Extent, type FactKind, type GroupSum, type NodeSeen, type Store, type SumQuery } from './store.js';
 
 export const MEMORY = ':memory:';
-const TABLES = Object.keys(DIMENSIONS);
+const TABLES = Object.keys(DIMENSIONS).filter((kind) => kind !== ('booked' satisfies FactKind));
 
 const OPTIONS = {
   // Small checkpoints stall appends for 80 ms; closing takes 0.4 s longer instead.
@@ -69,15 +71,17 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<St
   const { path, readOnly } = opening;
   const instance = await openInstance(opening);
   const writer = await instance.connect();
+  let writers = new Writers();
   try {
     await migrate(writer, path, readOnly);
+    if (!readOnly) writers = await loadWriters(writer);
   } catch (error) {
     instance.closeSync();
     throw error;
   }
   const reader = await instance.connect();
   const writing = turns();
-  const append = inGroups((batches) => writing(() => appendBatches(writer, batches, toEpochMicros(clock.wall()))));
+  const append = inGroups((batches) => writing(() => appendBatches(writer, batches, toEpochMicros(clock.wall()), writers)));
   const reading = turns();
   const rows = (connection: DuckDBConnection, sql: string, parameters: string[] = []) =>
     reading(async () => (await connection.runAndReadAll(sql, parameters)).getRows());
@@ -96,8 +100,9 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<St
       const found = await rows(reader, `SELECT node, max(at_us), count(*), sum(slices), (SELECT arg_max(facts, at_us) FROM host WHERE host.node = ledger.node) FROM ledger GROUP BY node ORDER BY node`);
       return found.map(([node, lastSeen, batches, slices, facts]) => ({ node: String(node), lastSeen: epochMicros(Number(lastSeen)), batches: Number(batches), slices: Number(slices), host: readHost(facts) }));
     },
-    async extent(): Promise<Extent | null> {
-      const all = TABLES.map((table) => `SELECT min(from_us) AS first, max(to_us) AS last FROM ${table}`).join(' UNION ALL ');
+    async extent(before?: EpochMicros): Promise<Extent | null> {
+      const range = before === undefined ? '' : ` WHERE from_us < ${before}`;
+      const all = TABLES.map((table) => `SELECT min(from_us) AS first, max(to_us) AS last FROM ${table}${range}`).join(' UNION ALL ');
       const [first, last] = (await rows(reader, `SELECT min(first), max(last) FROM (${all})`))[0] ?? [];
       return first === null || first === undefined ? null : { from: epochMicros(Number(first)), to: epochMicros(Number(last)) };
     },

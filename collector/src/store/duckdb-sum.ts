@@ -1,6 +1,6 @@
 /** Sums as SQL. Text from outside is always bound, never spliced; only names from fixed lists are spliced. */
 import type { DuckDBValue } from '@duckdb/node-api';
-import { epochMicros, seconds } from '@joulebook/shared/units.js';
+import { epochMicros, seconds, type Seconds } from '@joulebook/shared/units.js';
 import { divides, type FactKind, type FactSums, type Filter, type GroupSum, type Key, type SumQuery } from './store.js';
 
 /** Details of one flag code that are told one by one. */
@@ -23,6 +23,10 @@ interface Reader<K extends FactKind> {
 
 const number = (value: DuckDBValue | undefined): number => (typeof value === 'bigint' || typeof value === 'number' ? Number(value) : 0);
 const bigint = (value: DuckDBValue | undefined): bigint => (typeof value === 'bigint' ? value : 0n);
+/** To the microsecond: a sum of doubles depends in its last digit on the order in which threads finish. */
+const time = (value: DuckDBValue | undefined): Seconds => seconds(Math.round(number(value) * 1e6) / 1e6);
+/** As `time`, for doubles of any size. */
+const twelveDigits = (value: DuckDBValue | undefined): number => Number(number(value).toPrecision(12));
 const text = (value: DuckDBValue | undefined): string | null => (typeof value === 'string' ? value : null);
 
 const plain = (columns: string) => (groups: string) => `SELECT ${groups}, min(from_us), max(to_us), ${columns} FROM facts GROUP BY ${groups}`;
@@ -38,17 +42,24 @@ const READERS: { readonly [K in FactKind]: Reader<K> } = {
           FROM per_slice GROUP BY ${groups}, from_us // ${CELL_MICROS}),
         walls AS (SELECT ${groups}, fsum(seconds) AS wall FROM per_cell GROUP BY ${groups}),
         totals AS (SELECT ${groups}, min(from_us) AS first, max(to_us) AS last, sum(microjoules) AS microjoules, sum(modelled_microjoules) AS modelled,
-          fsum(seconds) AS seconds, fsum(asked_seconds) AS asked, count(DISTINCT (node, device)) AS devices FROM facts GROUP BY ${groups})
+          fsum(seconds) AS seconds, fsum(asked_seconds) AS asked, count(DISTINCT (node, device)) AS devices,
+          sum(low_microjoules) AS low, sum(high_microjoules) AS high, fsum(coalesce(sampling_variance, 0)) AS variance,
+          count(*) FILTER (microjoules <> 0 AND (low_microjoules IS NULL OR high_microjoules IS NULL)) AS unstated FROM facts GROUP BY ${groups})
         SELECT totals.*, walls.wall FROM totals JOIN walls ON ${same}`;
     },
-    read: ([microjoules, modelled, observed, asked, devices, wall]) => ({
+    read: ([microjoules, modelled, observed, asked, devices, low, high, variance, unstated, wall]) => ({
       microjoules: bigint(microjoules),
       modelledMicrojoules: bigint(modelled),
-      seconds: seconds(number(observed)),
-      askedSeconds: seconds(number(asked)),
+      seconds: time(observed),
+      askedSeconds: time(asked),
       devices: number(devices),
-      wallSeconds: seconds(number(wall)),
+      wallSeconds: time(wall),
+      stated: number(unstated) > 0 || typeof low !== 'bigint' || typeof high !== 'bigint' ? null : { lowMicrojoules: low, highMicrojoules: high, samplingVariance: twelveDigits(variance) },
     }),
+  },
+  booked: {
+    select: plain('sum(microjoules), fsum(seconds), fsum(asked_seconds)'),
+    read: ([microjoules, observed, asked]) => ({ microjoules: bigint(microjoules), seconds: time(observed), askedSeconds: time(asked) }),
   },
   tokens: { select: plain('sum(count)'), read: ([count]) => ({ count: number(count) }) },
   requests: {
@@ -57,7 +68,7 @@ const READERS: { readonly [K in FactKind]: Reader<K> } = {
   },
   gauge: {
     select: plain('fsum(value_seconds), fsum(seconds), max(max)'),
-    read: ([value, observed, max]) => ({ valueSeconds: number(value), seconds: seconds(number(observed)), max: number(max) }),
+    read: ([value, observed, max]) => ({ valueSeconds: twelveDigits(value), seconds: time(observed), max: number(max) }),
   },
   flag: {
     select: (groups) => `, per_detail AS (SELECT ${groups}, code, detail, min(from_us) AS first, max(to_us) AS last,
@@ -86,7 +97,7 @@ function refuseNonsense(query: SumQuery<FactKind>): void {
   const keys = [...query.by, ...query.where.map(({ key }) => key)];
   const foreign = keys.find((key) => !divides(query.kind, key));
   if (foreign !== undefined) throw new RangeError(`${query.kind} facts have no ${JSON.stringify(foreign)}`);
-  if (query.kind !== 'energy') return;
+  if (query.kind !== 'energy' && query.kind !== 'booked') return;
   const oneBoundary = query.where.some(({ key, values }) => key === 'boundary' && values.length === 1);
   if (!oneBoundary && !query.by.includes('boundary')) throw new RangeError('energy of several boundaries is never added: they overlap');
 }
@@ -104,7 +115,7 @@ export function sumStatement(query: SumQuery<FactKind>): Statement {
   // The step is always a group column: without one, no facts would still give one row of nulls.
   const groups = [...query.by.map((_, index) => `g${index}`), 'step'].join(', ');
   const select = READERS[query.kind].select(groups);
-  return { sql: `WITH facts AS (SELECT ${[...keys, step].join(', ')}, * FROM ${query.kind}${where}) ${select} ORDER BY ALL`, parameters };
+  return { sql: `WITH facts AS (SELECT ${[...keys, step].join(', ')}, * FROM ${query.kind === 'booked' ? 'energy' : query.kind}${where}) ${select} ORDER BY ALL`, parameters };
 }
 
 export function readGroup<K extends FactKind>(query: SumQuery<K>, row: Row): GroupSum<K> {

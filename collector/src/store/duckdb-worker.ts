@@ -4,13 +4,15 @@ import type { Batch } from '@joulebook/shared/batch.js';
 import { systemClock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError, type Remedy } from '@joulebook/shared/errors.js';
 import { openDuckdbFile, type Opening } from './duckdb-file.js';
+import type { EpochMicros } from '@joulebook/shared/units.js';
 import type { FactKind, Store, SumQuery } from './store.js';
 
 export type Request =
   | { readonly method: 'open'; readonly opening: Opening }
   | { readonly method: 'append'; readonly batch: Batch }
   | { readonly method: 'sum'; readonly query: SumQuery<FactKind> }
-  | { readonly method: 'labels' | 'nodes' | 'extent' | 'close' };
+  | { readonly method: 'extent'; readonly before: EpochMicros | undefined }
+  | { readonly method: 'labels' | 'nodes' | 'close' };
 export type Call = Request & { readonly id: number };
 /** Errors lose their class on the way between threads; these fields bring it back. */
 export interface Failure {
@@ -40,9 +42,10 @@ async function answer(call: Call): Promise<unknown> {
       return opened.append(call.batch);
     case 'sum':
       return opened.sum(call.query);
+    case 'extent':
+      return opened.extent(call.before);
     case 'labels':
     case 'nodes':
-    case 'extent':
     case 'close':
       return opened[call.method]();
     default:

@@ -7,9 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { openDuckdb } from './duckdb.js';
-import { batchOf, energyFact, tokensFact } from './sample-facts.js';
+import { at, batchOf, energyFact, tokensFact } from './sample-facts.js';
+import { MIGRATIONS } from './migrations.js';
 import { storeContract } from './store-contract.js';
 import { inBoundary } from './store.js';
+import { duplicatesIn, joulesIn, tokensIn, writersContract } from './writers-contract.js';
 
 const GPU = { kind: 'energy', by: [], where: [inBoundary('gpu')] } as const;
 const worker = new URL('../../dist/store/duckdb-worker.js', import.meta.url);
@@ -22,6 +24,30 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 storeContract('the embedded store in memory', () => openDuckdb(':memory:'));
+writersContract('the embedded store in memory', () => openDuckdb(':memory:'));
+
+/** A file as the first release wrote it. */
+async function oldFile(path: string): Promise<void> {
+  const instance = await DuckDBInstance.create(path);
+  const connection = await instance.connect();
+  await connection.run(`CREATE TABLE schema_version (version INTEGER NOT NULL); ${MIGRATIONS[0]} INSERT INTO schema_version VALUES (1);
+    INSERT INTO ledger VALUES ('${'a'.repeat(32)}', 0, 'hash', 'node-1', 1, 1);
+    INSERT INTO energy VALUES ('${'a'.repeat(32)}', 0, 'node-1', ${at(0)}, ${at(10)}, NULL, 'chat', 'llama', NULL, 'GPU-0', 'gpu', 'decode', 7000000, 0, 10, 10, 'nvml', 'counter')`);
+  connection.closeSync();
+  instance.closeSync();
+}
+
+const part = (index: number) => [energyFact({ from: index * 10, to: index * 10 + 10 }), tokensFact({ from: index * 10 })];
+
+let files = 0;
+storeContract('an embedded store that an older release made', async () => {
+  const path = join(folder, `old-${(files += 1)}.duckdb`);
+  const instance = await DuckDBInstance.create(path);
+  const connection = await instance.connect();
+  await connection.run(`CREATE TABLE schema_version (version INTEGER NOT NULL); ${MIGRATIONS[0]} INSERT INTO schema_version VALUES (1)`);
+  instance.closeSync();
+  return openDuckdb(path);
+});
 
 describe.skipIf(!existsSync(worker))('in a thread of its own (the built file)', () => {
   storeContract('the embedded store behind its thread', () => openDuckdb(':memory:', { worker }));
@@ -48,6 +74,68 @@ describe('a store file', () => {
     expect(await second.append(batchOf([energyFact({ joules: 8 })]))).toBe('conflict');
     expect((await second.sum(GPU))[0]?.sums.microjoules).toBe(7_000_000n);
     await second.close();
+  });
+
+  it('of an older release keeps its facts, states no error for them, and knows their writer', async () => {
+    const path = join(folder, 'migrated.duckdb');
+    await oldFile(path);
+    await expect(openDuckdb(path, { readOnly: true })).rejects.toThrow(/older schema 1/);
+    for (const restart of [0, 1]) {
+      const store = await openDuckdb(path);
+      expect((await store.sum(GPU))[0]?.sums).toMatchObject({ microjoules: 7_000_000n, stated: null });
+      await store.append(batchOf([energyFact({ from: 5 })], { stream: 'b'.repeat(32), sequence: restart }));
+      expect([await joulesIn(store), (await duplicatesIn(store)).length]).toEqual([7, 1]);
+      await store.close();
+    }
+  });
+
+  it('still knows after a restart who wrote what, and whose account is a second one', async () => {
+    const path = join(folder, 'writers.duckdb');
+    const write = async (stream: string, indices: readonly number[], sequence: number): Promise<void> => {
+      const store = await openDuckdb(path);
+      await store.append(batchOf(indices.flatMap(part), { stream: stream.repeat(32), sequence }));
+      await store.close();
+    };
+    await write('a', [0, 1, 2], 0);
+    await write('b', [0], 0);
+    await write('b', [1, 2, 3], 1);
+    await write('a', [4], 1);
+    const store = await openDuckdb(path);
+    await store.append(batchOf([tokensFact({ from: 10 })], { stream: 'b'.repeat(32), sequence: 2 }));
+    expect([await joulesIn(store), await tokensIn(store)]).toEqual([500, 50]);
+    expect((await duplicatesIn(store)).reduce((sum, { sums }) => sum + sums.count, 0)).toBe(7);
+    await store.close();
+  });
+
+  it('still knows after a restart which meter reads for which nodes', async () => {
+    const path = join(folder, 'meters.duckdb');
+    for (const [index, node] of ['watcher', 'other'].entries()) {
+      const store = await openDuckdb(path);
+      await store.append(batchOf([energyFact({ boundary: 'meter', device: 'feed', contains: ['n2', 'n1'] })], { stream: String(index).repeat(32), node }));
+      expect(await joulesIn(store, 'meter')).toBe(100);
+      await store.close();
+    }
+  });
+
+  it('books a device for the one who could store it, not for the one who could not', async () => {
+    const path = join(folder, 'failed.duckdb');
+    const store = await openDuckdb(path);
+    const poison = batchOf([energyFact(), tokensFact({ count: Number.MAX_SAFE_INTEGER * 4096 })], { stream: 'a'.repeat(32) });
+    await expect(store.append(poison)).rejects.toThrow(/INT64|BIGINT|range/i);
+    expect(await store.append(batchOf([energyFact()], { stream: 'b'.repeat(32) }))).toBe('accepted');
+    expect([await joulesIn(store), await duplicatesIn(store)]).toEqual([100, []]);
+    await store.close();
+  });
+
+  it('where no folder can be made is refused with a sentence, at once', async () => {
+    await writeFile(join(folder, 'plain'), '');
+    await expect(openDuckdb(join(folder, 'plain', 'deep', 'store.duckdb'))).rejects.toThrow(`${join(folder, 'plain')} is a file`);
+    await expect(openDuckdb(join(folder, 'plain', 'store.duckdb'))).rejects.toMatchObject({ code: 'STORE_FOLDER', remedy: 'abort' });
+  });
+
+  it.skipIf(!existsSync('/proc/self'))('under /proc, where Node would try for ever, is refused with a sentence (Linux)', async () => {
+    await expect(openDuckdb('/proc/joulebook-none/deep/store.duckdb')).rejects.toThrow(`no folder can be made in /proc (ENOENT). Name a file elsewhere with --store FILE.`);
+    await expect(openDuckdb('/proc/joulebook-none.duckdb')).rejects.toMatchObject({ remedy: 'abort' });
   });
 
   it('is read without being written to', async () => {
@@ -80,7 +168,7 @@ describe('a store file', () => {
     const connection = await instance.connect();
     await connection.run('INSERT INTO schema_version VALUES (99)');
     instance.closeSync();
-    await expect(openDuckdb(path)).rejects.toThrow(/schema 99; this program knows up to 1/);
+    await expect(openDuckdb(path)).rejects.toThrow(/schema 99; this program knows up to 2/);
   });
 
   it('held by another process names the file, the holder and the way out', async () => {

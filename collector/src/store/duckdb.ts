@@ -1,9 +1,9 @@
 /** The embedded store as the rest of the collector sees it: DuckDB in a thread of its own. */
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, resolve as absolute } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { systemClock } from '@joulebook/shared/clock.js';
-import { TelemetryError } from '@joulebook/shared/errors.js';
+import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { MEMORY, openDuckdbFile, type Opening } from './duckdb-file.js';
 import type { Call, Failure, Request } from './duckdb-worker.js';
 import type { Appended, Extent, FactKind, GroupSum, NodeSeen, Store, SumQuery } from './store.js';
@@ -63,7 +63,7 @@ async function openInThread(opening: Opening, file: URL): Promise<Store> {
     sum: <K extends FactKind>(query: SumQuery<K>) => call<readonly GroupSum<K>[]>({ method: 'sum', query }),
     labels: () => call<readonly string[]>({ method: 'labels' }),
     nodes: () => call<readonly NodeSeen[]>({ method: 'nodes' }),
-    extent: () => call<Extent | null>({ method: 'extent' }),
+    extent: (before) => call<Extent | null>({ method: 'extent', before }),
     async close() {
       try {
         await call<undefined>({ method: 'close' });
@@ -85,10 +85,28 @@ export async function openDuckdb(path: string, options: { readOnly?: boolean; wo
   return worker ? openInThread(opening, worker) : openDuckdbFile(opening, systemClock);
 }
 
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : messageOf(error));
+
+/** Missing folders from the outside in, after the nearest one that exists. */
+async function missingFolders(folder: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (let path = absolute(folder); path !== dirname(path); path = dirname(path)) {
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory()) break;
+    if (found) throw new TelemetryError('STORE_FOLDER', `The folder ${folder} for the store can't be made: ${path} is a file.`, 'abort');
+    missing.unshift(path);
+  }
+  return missing;
+}
+
+/** One folder after the other: Node's recursive mkdir never returns where the file system answers ENOENT for a new folder, as /proc does. */
 async function makeFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-  } catch (cause) {
-    throw new TelemetryError('STORE_FOLDER', `The folder ${folder} for the store can't be made.`, 'abort', { cause });
+  for (const path of await missingFolders(folder)) {
+    try {
+      await mkdir(path);
+    } catch (cause) {
+      if (codeOf(cause) === 'EEXIST') continue;
+      throw new TelemetryError('STORE_FOLDER', `The folder ${folder} for the store can't be made: no folder can be made in ${dirname(path)} (${codeOf(cause)}). Name a file elsewhere with --store FILE.`, 'abort', { cause });
+    }
   }
 }

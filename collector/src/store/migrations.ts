@@ -20,6 +20,13 @@ export const MIGRATIONS: readonly string[] = [
      requests BIGINT NOT NULL, input_tokens BIGINT NOT NULL, cached_input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL);
    CREATE TABLE gauge (${facts}, device VARCHAR, gauge VARCHAR NOT NULL, value_seconds DOUBLE NOT NULL, seconds DOUBLE NOT NULL, max DOUBLE NOT NULL);
    CREATE TABLE flag (${facts}, device VARCHAR, phase VARCHAR, code VARCHAR NOT NULL, detail VARCHAR NOT NULL, count BIGINT NOT NULL, of_count BIGINT);`,
+  // `contains` is canonical JSON text (sorted). `kept_apart` holds whole facts as JSON: what a second writer says of a device is in no sum and not lost.
+  `ALTER TABLE energy ADD COLUMN low_microjoules BIGINT;
+   ALTER TABLE energy ADD COLUMN high_microjoules BIGINT;
+   ALTER TABLE energy ADD COLUMN sampling_variance DOUBLE;
+   ALTER TABLE energy ADD COLUMN contains VARCHAR;
+   CREATE TABLE kept_apart (stream VARCHAR NOT NULL, sequence BIGINT NOT NULL, node VARCHAR NOT NULL, from_us BIGINT NOT NULL, to_us BIGINT NOT NULL,
+     series VARCHAR, rival_stream VARCHAR NOT NULL, rival_node VARCHAR NOT NULL, fact VARCHAR NOT NULL);`,
 ];
 
 /**

@@ -8,6 +8,8 @@ import { inBoundary, type Store } from './store.js';
 const GPU = { kind: 'energy', by: [], where: [inBoundary('gpu')] } as const;
 const TOKENS = { kind: 'tokens', by: [], where: [] } as const;
 
+const statedFact = (device: string, low: number, high: number) => energyFact({ device, lowMicrojoules: microjoules(low), highMicrojoules: microjoules(high), samplingVariance: 0.1 });
+
 export function storeContract(name: string, open: () => Promise<Store>): void {
   describe(`${name} keeps the contract of a store`, () => {
     let store: Store;
@@ -123,6 +125,45 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect((await store.sum(GPU))[0]?.sums.seconds).toBe(3);
     });
 
+    it('adds up the stated ends of energy, and its variance', async () => {
+      const far = Number.MAX_SAFE_INTEGER;
+      await store.append(batchOf([statedFact('a', 95, far), statedFact('b', 90, far), statedFact('b', 5, far)]));
+      expect((await store.sum(GPU))[0]?.sums.stated).toEqual({ lowMicrojoules: 190n, highMicrojoules: 3n * BigInt(far), samplingVariance: expect.closeTo(0.3, 12) as unknown });
+      expect((await store.sum({ ...GPU, by: ['device'] })).map(({ sums }) => sums.stated?.lowMicrojoules)).toEqual([95n, 95n]);
+    });
+
+    it('states no error where one fact with energy does not, but a gap needs none', async () => {
+      const ends = { lowMicrojoules: microjoules(95), highMicrojoules: microjoules(105) };
+      const gap = energyFact({ joules: 0, seconds: seconds(0), askedSeconds: seconds(1) });
+      await store.append(batchOf([energyFact({ device: 'a', ...ends }), gap, energyFact({ device: 'b', ...ends }), energyFact({ device: 'b', lowMicrojoules: microjoules(1) })]));
+      const [a, b] = await store.sum({ ...GPU, by: ['device'], where: [...GPU.where, { key: 'device', values: ['a', 'b'] }] });
+      expect([a?.sums.stated, b?.sums.stated]).toEqual([{ lowMicrojoules: 95n, highMicrojoules: 105n, samplingVariance: 0 }, null]);
+      expect((await store.sum({ ...GPU, where: [...GPU.where, { key: 'device', values: ['a', 'GPU-0'] }] }))[0]?.sums.stated?.lowMicrojoules).toBe(95n);
+      expect((await store.sum(GPU))[0]?.sums.stated).toBeNull();
+    });
+
+    it('tells sensors that read for several nodes from those that read for their own, in whatever order the nodes are named', async () => {
+      await store.append(batchOf([energyFact({ boundary: 'meter', contains: ['n2', 'n1'] }), energyFact({ boundary: 'meter', contains: ['n1', 'n2'] }), energyFact({ boundary: 'meter' })]));
+      const groups = await store.sum({ kind: 'energy', by: ['contains', 'source', 'method'], where: [inBoundary('meter')] });
+      expect(groups.map(({ values, sums }) => [values, sums.microjoules])).toEqual([[['["n1","n2"]', 'nvml', 'counter'], 200_000_000n], [[null, 'nvml', 'counter'], 100_000_000n]]);
+    });
+
+    it('sums times to the microsecond, the same in whatever order facts come', async () => {
+      const facts = Array.from({ length: 300 }, (_, index) => energyFact({ from: index, device: `d${index % 7}`, seconds: seconds((index + 1) / 301), samplingVariance: 1 / (index + 3), lowMicrojoules: microjoules(1), highMicrojoules: microjoules(2) }));
+      await store.append(batchOf(facts.map((fact) => ({ ...fact, deployment: 'a' }))));
+      await store.append(batchOf(facts.toReversed().map((fact) => ({ ...fact, device: `${fact.device}b`, deployment: 'b' })), { sequence: 1 }));
+      const [a, b] = await store.sum({ ...GPU, by: ['deployment'] });
+      expect(a?.sums).toEqual(b?.sums);
+      expect([a?.sums.seconds, a?.sums.wallSeconds]).toEqual([150, 150]);
+      expect((await store.sum({ ...GPU, where: [...GPU.where, { key: 'device', values: ['d0'] }], to: at(1) }))[0]?.sums).toMatchObject({ seconds: 0.003322, wallSeconds: 0.003322 });
+    });
+
+    it('sums energy without wall time, of one boundary at a time', async () => {
+      await store.append(batchOf([energyFact({ joules: 100 }), energyFact({ joules: 50, device: 'b', askedSeconds: seconds(2) })]));
+      expect((await store.sum({ ...GPU, kind: 'booked' }))[0]?.sums).toEqual({ microjoules: 150_000_000n, seconds: 2, askedSeconds: 3 });
+      await expect(store.sum({ kind: 'booked', by: [], where: [] })).rejects.toThrow(/overlap/);
+    });
+
     it('sums requests and token kinds apart', async () => {
       await store.append(batchOf([requestsFact({ requests: 3, outputTokens: 7 }), requestsFact({ requests: -1, outputTokens: -2 }), tokensFact({ token: 'input', count: 5 }), tokensFact()]));
       expect((await store.sum({ kind: 'requests', by: ['outcome'], where: [] })).map(({ values, sums }) => [values[0], sums.requests, sums.outputTokens])).toEqual([['ok', 2, 5]]);
@@ -156,6 +197,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect(await store.extent()).toBeNull();
       await store.append(batchOf([tokensFact({ from: 5 }), energyFact({ from: 2 })]));
       expect(await store.extent()).toEqual({ from: at(2), to: at(6) });
+      expect([await store.extent(at(5)), await store.extent(at(2))]).toEqual([{ from: at(2), to: at(3) }, null]);
     });
   });
 }

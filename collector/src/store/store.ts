@@ -3,14 +3,21 @@
  * Ratios are never computed here: only sums can be added again.
  */
 import type { Batch, HostFacts } from '@joulebook/shared/batch.js';
-import type { Boundary } from '@joulebook/shared/slice.js';
+import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
 import type { EpochMicros, Seconds } from '@joulebook/shared/units.js';
 
-export type FactKind = 'energy' | 'tokens' | 'requests' | 'gauge' | 'flag';
+/** `booked` are energy facts too, summed without wall time, which is what makes `energy` several times as costly. */
+export type FactKind = 'energy' | 'booked' | 'tokens' | 'requests' | 'gauge' | 'flag';
 
-/** Dimensions by which each kind can be divided. Labels divide every kind. */
+const ENERGY = ['site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary', 'source', 'method', 'contains'] as const;
+
+/**
+ * Dimensions by which each kind can be divided. Labels divide every kind. `contains` is the sorted nodes a wide sensor
+ * reads for, as JSON text, and null where that is its own node.
+ */
 export const DIMENSIONS = {
-  energy: ['site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary'],
+  energy: ENERGY,
+  booked: ENERGY,
   tokens: ['site', 'node', 'deployment', 'model', 'tenant', 'token'],
   requests: ['site', 'node', 'deployment', 'model', 'tenant', 'outcome'],
   gauge: ['site', 'node', 'device', 'deployment', 'model', 'gauge'],
@@ -48,13 +55,15 @@ export interface SumQuery<K extends FactKind> extends Scope {
   readonly step?: EpochMicros | undefined;
 }
 
-export interface EnergySums {
+export interface BookedSums {
   /** Exact. */
   readonly microjoules: bigint;
-  readonly modelledMicrojoules: bigint;
   /** Device-seconds observed and asked. */
   readonly seconds: Seconds;
   readonly askedSeconds: Seconds;
+}
+export interface EnergySums extends BookedSums {
+  readonly modelledMicrojoules: bigint;
   /**
    * Wall time observed: per slice `from`, the maximum over devices of Σ seconds, summed over slices. Within one 10 s
    * cell of the slice grid it is never more than the cell's extent, so that agents whose slices begin at different
@@ -63,6 +72,14 @@ export interface EnergySums {
   readonly wallSeconds: Seconds;
   /** Distinct (node, device). */
   readonly devices: number;
+  /** Null where any fact with energy does not state its error: the rest would not bound the sum. */
+  readonly stated: StatedError | null;
+}
+/** Sums of the energy at the low and high end of the sensors' errors, and of the variance (J²) that sampling adds. */
+export interface StatedError {
+  readonly lowMicrojoules: bigint;
+  readonly highMicrojoules: bigint;
+  readonly samplingVariance: number;
 }
 export interface TokenSums {
   readonly count: number;
@@ -93,6 +110,7 @@ export interface FlagSums {
 
 export interface FactSums {
   readonly energy: EnergySums;
+  readonly booked: BookedSums;
   readonly tokens: TokenSums;
   readonly requests: RequestSums;
   readonly gauge: GaugeSums;
@@ -129,16 +147,20 @@ export interface NodeSeen {
 export type Appended = 'accepted' | 'duplicate' | 'conflict';
 
 export interface Store {
-  /** Exactly once by (stream, sequence). When it answers `accepted` the facts are durable. Throws where storing failed; then nothing was stored. */
+  /**
+   * Exactly once by (stream, sequence). When it answers `accepted` the facts are durable. Energy of a device that another
+   * stream wrote for the same time is kept apart, in no sum, and flagged DUPLICATE_DEVICE. Throws where storing failed; then nothing was stored.
+   */
   append(batch: Batch): Promise<Appended>;
   /** @throws RangeError for a key the kind doesn't have, and for energy neither kept to one boundary nor grouped by it: boundaries overlap. */
   sum<K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]>;
   /** Names of labels that facts carry, sorted. */
   labels(): Promise<readonly string[]>;
   nodes(): Promise<readonly NodeSeen[]>;
-  /** The time that facts span; null without any. */
-  extent(): Promise<Extent | null>;
+  /** The time that facts span; null without any. With `before`, of facts that begin before it. */
+  extent(before?: EpochMicros): Promise<Extent | null>;
   close(): Promise<void>;
 }
 
+export const isBoundary = (value: unknown): value is Boundary => BOUNDARIES.some((known) => known === value);
 export const inBoundary = (boundary: Boundary): Filter => ({ key: 'boundary', values: [boundary] });

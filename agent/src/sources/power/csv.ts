@@ -9,7 +9,7 @@ import { powerFormat, type RecordedFile, type RecordedPowerEntry } from '../reco
 import type { Channel, PowerEvent } from '../source.js';
 import { columnPosition, openTable, type Cell, type Table } from '../table.js';
 import { zone, type Zone } from '../timestamps.js';
-import { ABSURD_GPU_WATTS } from './nvidia-smi-row.js';
+import { ABSURD_GPU_WATTS } from './nvidia/nvidia-smi-row.js';
 import { sensorAt } from './sensors.js';
 
 const NAME = 'csv';

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { all, details, flags, ifAbsent, isPresent, recordedFile, refusal, sharedFile } from '../recorded-file.testing.js';
 import type { PowerEvent } from '../source.js';
 import { ptdaemon } from './ptdaemon.js';
+import { ANALYSER } from './sensors.js';
 
 const line = (second: number, watts: string): string =>
   `Time,07-17-2024 07:02:${String(second).padStart(2, '0')}.866,Watts,${watts},Volts,239.2,Amps,3.4,PF,0.96,Mark,x_testing,Ch1,Watts,788.2,Volts,239.4,Ch2,Watts,797.2,Ch3,Watts,796.4`;
@@ -13,7 +14,7 @@ describe('ptdaemon', () => {
     const [reading] = await read(line(47, '2381.800000'));
     expect(reading).toEqual({
       kind: 'reading',
-      channel: { id: 'ptdaemon/meter/Watts', device: 'meter', boundary: 'meter', source: 'ptdaemon', measures: 'power' },
+      channel: { id: 'ptdaemon/meter/Watts', device: 'meter', boundary: 'meter', source: 'ptdaemon', measures: 'power', sensor: ANALYSER },
       at: Date.parse('2024-07-17T14:02:47.866Z') / 1000,
       measures: 'power',
       power: 2381.8,

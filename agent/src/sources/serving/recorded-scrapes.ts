@@ -22,6 +22,13 @@ export interface RecordedScrape {
   readonly samples: readonly Sample[];
 }
 
+/** Whose page it should be, for messages. */
+export interface PageOf {
+  readonly page: string;
+  readonly samples: string;
+}
+const VLLM_PAGE: PageOf = { page: 'a vLLM metrics page', samples: 'vllm:' };
+
 const MARK = /^#\s*scrape\b[:\s]*(.*)$/i;
 
 /**
@@ -29,7 +36,7 @@ const MARK = /^#\s*scrape\b[:\s]*(.*)$/i;
  * @param wanted which samples to keep
  * @throws TelemetryError (`abort`) when nothing says when a page was scraped
  */
-export async function* recordedScrapes(file: RecordedFile, local: Zone, wanted: (sample: Sample) => boolean, tally: LineTally): AsyncGenerator<RecordedScrape, void> {
+export async function* recordedScrapes(file: RecordedFile, local: Zone, wanted: (sample: Sample) => boolean, tally: LineTally, of: PageOf = VLLM_PAGE): AsyncGenerator<RecordedScrape, void> {
   /** Samples with a time of their own; only these need the whole file in memory. */
   const stamped = new Map<number, { line: number; samples: Sample[] }>();
   let page: { at: Instant | undefined; line: number; samples: Sample[] } | undefined;
@@ -88,12 +95,12 @@ export async function* recordedScrapes(file: RecordedFile, local: Zone, wanted: 
   }
   yield* whole();
   if (page) return;
-  if (stamped.size === 0) throw noTimes(file, timeless, first);
+  if (stamped.size === 0) throw noTimes(file, timeless, first, of);
   if (timeless > 0) tally.skip(1, `${timeless} samples without a timestamp among others that have one`);
   for (const [at, { line, samples }] of [...stamped].toSorted(([a], [b]) => a - b)) yield { at: instant(at), line, samples };
 }
 
-function noTimes({ label }: RecordedFile, timeless: number, firstLine: string): TelemetryError {
-  if (timeless === 0) return new TelemetryError('FILE_FORMAT', notThisFormat(label, 'scrapes of a vLLM metrics page', 'it has no vllm: sample', firstLine), 'abort');
+function noTimes({ label }: RecordedFile, timeless: number, firstLine: string, { page, samples }: PageOf): TelemetryError {
+  if (timeless === 0) return new TelemetryError('FILE_FORMAT', notThisFormat(label, `scrapes of ${page}`, `it has no ${samples} sample`, firstLine), 'abort');
   return new TelemetryError('SCRAPE_TIME_MISSING', `${label} does not say when it was scraped: write a line '# scrape <ISO time or epoch seconds>' before each page, e.g. (echo "# scrape $(date +%s.%N)"; curl -s …/metrics) >> ${label} once a second.`, 'abort');
 }

@@ -30,7 +30,8 @@ export interface RequestRow {
 /** Clients round first token and end differently: so much of "before" is "at". */
 const ROUNDING_SECONDS = 0.001;
 
-export function readRequest(cells: readonly Cell[], columns: Columns, local: Zone, latencyUnit: 's' | 'ms'): RequestRow | Fault {
+/** @param notBefore the start of the row before: tells which of a local hour that comes twice is meant */
+export function readRequest(cells: readonly Cell[], columns: Columns, local: Zone, latencyUnit: 's' | 'ms', notBefore?: Instant): RequestRow | Fault {
   const faults: string[] = [];
   const cell = (name: ColumnName): Cell => {
     const position = columns[name];
@@ -43,7 +44,7 @@ export function readRequest(cells: readonly Cell[], columns: Columns, local: Zon
     return undefined;
   };
   const count = (name: ColumnName): number | undefined => read(name, readCount);
-  const moment = (name: ColumnName): Instant | undefined => read(name, (from) => readInstant(from, local));
+  const moment = (name: ColumnName): Instant | undefined => read(name, (from) => readInstant(from, local, notBefore));
   const latency = (name: ColumnName): number | undefined => {
     const value = read(name, readQuantity);
     return value === undefined ? undefined : latencyUnit === 'ms' ? value / 1000 : value;

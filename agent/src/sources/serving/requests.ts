@@ -58,19 +58,30 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
   const notes = new Map<string, number>();
   let left = 0;
 
+  let before: Instant | undefined;
+  const told = new Set<string>();
+  let repeated = 0;
   for await (const row of table.rows()) {
     if (!wanted(row)) {
       left += 1;
       continue;
     }
-    const read = row.flaw === undefined ? readRequest(row.cells, columns, local, latencyUnit) : { fault: row.flaw };
+    const read = row.flaw === undefined ? readRequest(row.cells, columns, local, latencyUnit, before) : { fault: row.flaw };
     if ('fault' in read) {
       tally.skip(row.line, read.fault);
       rows.push('unusable');
       continue;
     }
     tally.used();
+    before = read.start;
     for (const note of read.notes) notes.set(note, (notes.get(note) ?? 0) + 1);
+    // Rotated and concatenated logs tell a request twice: the same id at the same times is the same request.
+    const same = read.id === undefined ? undefined : `${read.id}\u0000${read.start}\u0000${read.end}`;
+    if (same !== undefined && told.has(same)) {
+      repeated += 1;
+      continue;
+    }
+    if (same !== undefined) told.add(same);
     if (read.id !== undefined && read.attempt !== undefined) attempts.add(read.id, read.attempt, rows.length);
     const model = read.model ?? entry.model;
     rows.push({
@@ -92,6 +103,7 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
   yield* inFileOrder(said, `${file.label}: a request here could not be used`);
   yield* tally.flagged();
   for (const [note, count] of notes) yield noteFlag(note, count, file.label);
+  if (repeated > 0) yield { kind: 'flagged', code: 'REPEATED_REQUEST', count: repeated, detail: `${file.label}: ${repeated} rows tell a request that was told before (same id, same times); each is counted once` };
   yield { kind: 'watermark', at: lastEnd(said) };
 }
 

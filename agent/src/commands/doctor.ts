@@ -1,0 +1,100 @@
+import { systemClock } from '@joulebook/shared/clock.js';
+import { loadSettings } from '@joulebook/shared/settings.js';
+import Table from 'cli-table3';
+import { Command } from 'commander';
+import { bill } from '../bill/bill.js';
+import { booksFrom } from '../doctor/booked.js';
+import { examinePower, findingOf, type ChannelFinding, type Examined, type SourceFinding } from '../doctor/sources.js';
+import { examineCollector, examineSpool, type Finding } from '../doctor/surroundings.js';
+import { agentSettings } from '../settings.js';
+import { livePowerKinds, liveServingKinds } from '../sources/index.js';
+import type { LiveContext } from '../sources/source.js';
+import { stopSignal } from './process.js';
+
+const PROBLEM_FOUND = 3;
+
+export interface Diagnosis {
+  readonly ok: boolean;
+  readonly power: readonly SourceFinding[];
+  readonly serving: readonly { readonly source: string; readonly state: 'ok' | 'absent'; readonly notes: readonly string[] }[];
+  readonly surroundings: readonly Finding[];
+  /** What looking cost. */
+  readonly agent: { readonly cpuSeconds: number; readonly rssBytes: number };
+}
+
+export function doctorCommand(): Command {
+  return new Command('doctor')
+    .summary('look at every source, the collector and the spool')
+    .description('Looks at every source this agent knows, the collector and the spool; exit code 3 when something keeps it from measuring.')
+    .option('--config <FILE>', 'settings (YAML)')
+    .option('--json', 'the findings as JSON')
+    .action(doctor);
+}
+
+async function doctor(flags: { config?: string; json?: boolean }): Promise<void> {
+  const settings = await loadSettings(agentSettings, { environment: process.env, file: flags.config });
+  const costs = bill(process);
+  const context: LiveContext = { now: () => systemClock.wall(), environment: process.env, bill: costs, signal: stopSignal(), log: { info: () => undefined, warn: () => undefined } };
+
+  const progress = process.stderr.isTTY && !flags.json;
+  if (progress) process.stderr.write('Listening to every sensor for a few seconds …\n');
+  const asked = livePowerKinds.flatMap((kind): Examined[] => {
+    const configured = settings.power?.filter((entry) => entry.source === kind.name) ?? [];
+    return configured.length > 0 ? configured.map(({ source: _source, ...options }) => ({ kind, options })) : [{ kind }];
+  });
+  const [examined, serving, collector, spool] = await Promise.all([
+    Promise.all(asked.map((each) => examinePower(each, context, costs))),
+    Promise.all(liveServingKinds.map(async (kind) => ({ source: kind.name, found: await kind.detect(process.env) }))),
+    examineCollector({ url: settings.collectorUrl, token: settings.token }),
+    examineSpool(settings.dataDir),
+  ]);
+
+  const booked = booksFrom(examined.flatMap(({ heard }) => heard), livePowerKinds.map((kind) => kind.name));
+  const power = examined.map(({ heard, ...finding }) => ({ ...finding, channels: heard.map((each) => findingOf(each, booked.has(each.channel.id))) }));
+  const surroundings = [...collector, spool];
+  const measuring = power.some(({ state }) => state === 'ok');
+  const broken = asked.some(({ options }, index) => options !== undefined && power[index]?.state !== 'ok');
+  const diagnosis: Diagnosis = {
+    ok: measuring && !broken && surroundings.every(({ ok }) => ok),
+    power,
+    serving: serving.map(({ source, found }) => ({ source, state: found.found ? 'ok' : 'absent', notes: found.found ? [] : [found.reason] })),
+    surroundings,
+    agent: { cpuSeconds: sumCpu(process.cpuUsage()), rssBytes: process.memoryUsage.rss() },
+  };
+  process.stdout.write(flags.json ? `${JSON.stringify(diagnosis, undefined, 2)}\n` : describe(diagnosis));
+  process.exitCode = diagnosis.ok ? 0 : PROBLEM_FOUND;
+}
+
+const sumCpu = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1e6;
+
+function describe({ ok, power, serving, surroundings, agent }: Diagnosis): string {
+  const sources = new Table({ head: ['source', 'state', 'what it says'], colWidths: [18, 9, 92], wordWrap: true, style: { head: [], border: [] } });
+  for (const { source, state, notes, readLatencySeconds, channels } of power) {
+    const cost = readLatencySeconds ? `a read takes ${milliseconds(readLatencySeconds.p50)} (p99 ${milliseconds(readLatencySeconds.p99)})` : undefined;
+    sources.push([source, state, [channels.length > 0 ? `${channels.length} channels` : undefined, cost, ...notes].filter((note) => note !== undefined).join('; ')]);
+  }
+  for (const { source, state, notes } of serving) sources.push([source, state, notes.join('; ')]);
+  const channels = new Table({ head: ['device', 'boundary', 'channel', 'method', 'now W', 'moves every', 'averages', 'error', 'booked'], style: { head: [], border: [] } });
+  const found = power.flatMap((each) => each.channels);
+  for (const each of found) channels.push(channelRow(each));
+  const rest = surroundings.map(({ check, ok: fine, detail }) => `${fine ? 'ok     ' : 'PROBLEM'}  ${check}: ${detail}`).join('\n');
+  const verdict = ok ? 'Ready to measure.' : found.length === 0 ? 'Nothing to measure with: no power source was found on this machine. Configure one under `power`, or play a recording with `joulebook-agent run --play DIR`.' : 'Something above keeps this agent from measuring as configured.';
+  return `${sources.toString()}\n${found.length > 0 ? `${channels.toString()}\n` : ''}${rest}\nlooking cost ${agent.cpuSeconds.toFixed(2)} s of CPU; ${(agent.rssBytes / 1e6).toFixed(0)} MB of memory\n${verdict}\n`;
+}
+
+const milliseconds = (time: number): string => `${(time * 1000).toFixed(1)} ms`;
+const percent = (part: number): string => `${part >= 0 ? '+' : '−'}${Math.abs(part * 100).toFixed(1)}`;
+
+function channelRow(each: ChannelFinding): string[] {
+  return [
+    each.device,
+    each.boundary,
+    each.channel,
+    each.method,
+    each.watts === null ? '–' : each.watts.toFixed(1),
+    each.refreshSeconds === null ? '–' : milliseconds(each.refreshSeconds),
+    each.averagedOverSeconds === null ? '–' : milliseconds(each.averagedOverSeconds),
+    `${percent(each.gain.low)}/${percent(each.gain.high)} %`,
+    each.booked ? 'yes' : '',
+  ];
+}

@@ -1,0 +1,69 @@
+/** Settings → opened sources: what was configured, else what this machine has, else a recording to play. */
+import { systemClock } from '@joulebook/shared/clock.js';
+import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
+import type { Values } from '@joulebook/shared/settings.js';
+import { later, seconds } from '@joulebook/shared/units.js';
+import type { AgentParts, ServingSource } from './agent.js';
+import { readManifest } from './recording/manifest.js';
+import { play } from './recording/play.js';
+import { liveServingEntry, type agentSettings, type LivePowerEntry, type LiveServingEntry } from './settings.js';
+import { countingEntries, deploymentsOf } from './sources/deployments.js';
+import { detectSources } from './sources/detect.js';
+import { livePowerKinds, liveServingKinds } from './sources/index.js';
+import { named } from './sources/named.js';
+import type { LivePower } from './sources/source.js';
+
+export type AgentValues = Values<typeof agentSettings>;
+
+/** A recording is played from here on, when everything else is up. */
+const PLAY_AFTER = seconds(1);
+
+export type Sources = Pick<AgentParts, 'power' | 'serving' | 'deployments' | 'labels'>;
+
+/** @throws UsageError with every fault of the configuration; TelemetryError when there is nothing to measure with */
+export const openSources = (settings: AgentValues, log: AgentParts['log']): Promise<Sources> => (settings.play === undefined ? sensors(settings, log) : demonstration(settings, settings.play));
+
+async function sensors(settings: AgentValues, log: AgentParts['log']): Promise<Sources> {
+  const detected = settings.power === undefined || settings.serving === undefined ? await detectSources(process.env) : undefined;
+  for (const { source, reason } of detected?.absent ?? []) log.info(`${source}: not used: ${reason}`);
+  const power: readonly LivePowerEntry[] = settings.power ?? detected?.power ?? [];
+  const serving = settings.serving ?? (detected?.serving ?? []).map((entry) => liveServingEntry.parse(entry));
+  const faults: string[] = [];
+  const counting = countingEntries(serving.map((entry) => ({ ...entry, kind: entry.source })), faults);
+  const opened = {
+    power: power.flatMap(({ source, ...options }, index): LivePower[] => attempt(faults, `power.${index}`, () => named('source', livePowerKinds, source).open(options))),
+    serving: serving.flatMap((entry, index) => (entry.source === 'role' ? [] : openServing(entry, index, counting.has(index), faults))),
+  };
+  if (faults.length > 0) throw new UsageError(faults);
+  if (opened.power.length + opened.serving.length === 0) {
+    throw new TelemetryError('NO_SOURCES', `Nothing to measure on this machine: ${(detected?.absent ?? []).map(({ source, reason }) => `${source}: ${reason}`).join('; ')}. Configure power and serving, or try --play with a recording.`, 'abort');
+  }
+  return { ...opened, deployments: deploymentsOf(serving.map((entry) => ({ ...entry, kind: entry.source }))), labels: settings.labels };
+}
+
+function openServing(entry: LiveServingEntry, index: number, counts: boolean, faults: string[]): ServingSource[] {
+  const { source: name, deployment, model: _model, devices: _devices, role: _role, tokens: _tokens, ...options } = entry;
+  return attempt(faults, `serving.${index}`, () => named('source', liveServingKinds, name).open(options)).map((source) => ({ deployment, source, counts }));
+}
+
+async function demonstration(settings: AgentValues, folder: string): Promise<Sources> {
+  const recording = await readManifest(folder);
+  const played = await play(recording, later(systemClock.wall(), PLAY_AFTER));
+  const deployments = deploymentsOf(played.serving.map(({ entry }) => ({ ...entry, kind: entry.format })));
+  return {
+    power: played.power,
+    serving: played.serving.map(({ entry, source, counts }) => ({ deployment: entry.deployment, source, counts })),
+    deployments,
+    labels: { ...recording.manifest.labels, ...settings.labels, demonstration: 'true' },
+  };
+}
+
+function attempt<T>(faults: string[], where: string, open: () => T): T[] {
+  try {
+    return [open()];
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    faults.push(...error.faults.map((fault) => `${where}: ${fault}`));
+    return [];
+  }
+}

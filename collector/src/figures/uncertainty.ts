@@ -1,0 +1,47 @@
+/**
+ * How far from a figure the truth may lie, by what the sensors state. Two errors, which behave differently:
+ *
+ *   gain       a sensor reads low or high by up to so many percent, the same way all day: its ends add up linearly and
+ *              bound the truth (nothing says where between them it is)
+ *   sampling   what was missed between readings: independent from slice to slice, so variances add up; ±1.96 σ holds it
+ *              in 95 of 100 cases
+ *
+ * The interval of a sum is [Σ low − 1.96 √Σ variance, Σ high + 1.96 √Σ variance], never below 0. Not in it: the error of
+ * dividing mixed phases by a model, unmeasured time (that is coverage), and sensors that lie by more than they state.
+ * Token counts are exact, so a ratio is as uncertain as its joules.
+ */
+import { joules, JOULES_PER_KWH, type Joules, type Quantity, type Tokens } from '@joulebook/shared/units.js';
+import { positiveRatio, type Ratio } from './energy.js';
+import { energyCostPerToken, type DollarsPerKwh } from './money.js';
+
+export type JoulesSquared = Quantity<'J²'>;
+/** Low and high end. */
+export type Interval<T extends number = number> = readonly [T, T];
+
+/** Half the width of a 95 % interval in standard deviations. */
+const DEVIATIONS = 1.96;
+
+/** J. */
+export function energyInterval(low: Joules, high: Joules, sampling: JoulesSquared): Interval<Joules> {
+  const spread = DEVIATIONS * Math.sqrt(sampling);
+  return [joules(Math.max(0, low - spread)), joules(Math.max(0, high + spread))];
+}
+
+/** J / token; null where the ratio is. */
+export const joulesPerTokenInterval = (energy: Interval<Joules>, tokens: Tokens | null): Interval | null =>
+  tokens === null || tokens <= 0 || energy[1] <= 0 ? null : [energy[0] / tokens, energy[1] / tokens];
+
+/** Tokens / J. The most energy gives the fewest tokens per joule; energy that may be 0 gives no upper end, so null. */
+export function tokensPerWattSecondInterval(energy: Interval<Joules>, tokens: Tokens | null): Interval | null {
+  const least = positiveRatio(tokens, energy[1]);
+  const most = positiveRatio(tokens, energy[0]);
+  return least === null || most === null ? null : [least, most];
+}
+
+export const tokensPerKwhInterval = (perJoule: Interval | null): Interval | null => (perJoule === null ? null : [perJoule[0] * JOULES_PER_KWH, perJoule[1] * JOULES_PER_KWH]);
+
+/** USD / token, after PUE. */
+export function energyCostPerTokenInterval(energy: Interval<Joules>, pue: Ratio, price: DollarsPerKwh | null, tokens: Tokens | null): Interval | null {
+  const most = energyCostPerToken(energy[1], pue, price, tokens);
+  return most === null ? null : [energyCostPerToken(energy[0], pue, price, tokens) ?? 0, most];
+}

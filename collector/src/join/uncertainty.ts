@@ -1,0 +1,31 @@
+/** Intervals of a row, from the error that its facts state. */
+import { microjoulesToJoules, quantity, type Joules, type Tokens } from '@joulebook/shared/units.js';
+import { energyCostPerTokenInterval, energyInterval, joulesPerTokenInterval, tokensPerKwhInterval, tokensPerWattSecondInterval, type Interval } from '../figures/uncertainty.js';
+import type { EnergySums } from '../store/store.js';
+import type { Row } from './report.js';
+import type { Terms } from './row.js';
+
+const pair = (interval: Interval | null): [number, number] | null => (interval === null ? null : [interval[0], interval[1]]);
+
+const intervalOf = (sums: EnergySums | undefined): Interval<Joules> | null =>
+  sums?.stated ? energyInterval(microjoulesToJoules(sums.stated.lowMicrojoules), microjoulesToJoules(sums.stated.highMicrojoules), quantity(sums.stated.samplingVariance)) : null;
+
+/**
+ * @param measured all energy of the row
+ * @param counted what its ratios divide by (basis `serving`: without idle and unknown)
+ * @param over the tokens of its ratios
+ * @returns null where the error of some of the energy is not stated
+ */
+export function uncertaintyOf(measured: EnergySums | undefined, counted: EnergySums | undefined, over: Tokens | null, { pue, price }: Pick<Terms, 'pue' | 'price'>): Row['uncertainty'] {
+  const all = intervalOf(measured);
+  if (all === null) return null;
+  const ratios = intervalOf(counted);
+  const perJoule = ratios && tokensPerWattSecondInterval(ratios, over);
+  return {
+    joules: pair(all),
+    joulesPerToken: pair(ratios && joulesPerTokenInterval(ratios, over)),
+    tokensPerWattSecond: pair(perJoule),
+    tokensPerKwh: pair(tokensPerKwhInterval(perJoule)),
+    ...(price !== null && { energyCostPerToken: pair(ratios && energyCostPerTokenInterval(ratios, pue, price, over)) }),
+  };
+}

@@ -1,0 +1,28 @@
+/** A store for one answer that is made of several reports: what was asked before is not asked again, and all parts show the same facts. */
+import type { Extent, FactKind, GroupSum, Store, SumQuery } from './store.js';
+
+type Answers = { readonly [K in FactKind]: Map<string, Promise<readonly GroupSum<K>[]>> };
+
+export function remembering(store: Store): Store {
+  const sums: Answers = { energy: new Map(), booked: new Map(), tokens: new Map(), requests: new Map(), gauge: new Map(), flag: new Map() };
+  const extents = new Map<number | undefined, Promise<Extent | null>>();
+  let labels: Promise<readonly string[]> | undefined;
+  return {
+    append: (batch) => store.append(batch),
+    nodes: () => store.nodes(),
+    close: () => store.close(),
+    labels: () => (labels ??= store.labels()),
+    extent(before) {
+      const answer = extents.get(before) ?? store.extent(before);
+      extents.set(before, answer);
+      return answer;
+    },
+    sum<K extends FactKind>(query: SumQuery<K>) {
+      const known: Map<string, Promise<readonly GroupSum<K>[]>> = sums[query.kind];
+      const text = JSON.stringify(query);
+      const answer = known.get(text) ?? store.sum(query);
+      known.set(text, answer);
+      return answer;
+    },
+  };
+}

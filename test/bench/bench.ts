@@ -1,0 +1,29 @@
+/** `npm run bench -- NAME [OPTIONS]`: figures that the documents quote, made anew. Without a name it lists them. */
+import { UsageError } from '@joulebook/shared/errors.js';
+
+interface Bench {
+  readonly summary: string;
+  /** @returns false when a goal was missed */
+  readonly run: (options: readonly string[]) => Promise<boolean>;
+}
+
+/** Each is loaded when it is asked for. */
+const BENCHES: Readonly<Record<string, Bench>> = {
+  sampler: { summary: 'CPU and memory of reading 8 GPUs at 10 Hz: the source nvml against starting nvidia-smi, and systeminformation   [--seconds 60]', run: async (options) => (await import('./sampler.js')).sampler(options) },
+};
+
+const [name, ...options] = process.argv.slice(2);
+const bench = name !== undefined && Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+if (bench) {
+  try {
+    process.exitCode = (await bench.run(options)) ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    process.exitCode = 2;
+  }
+} else {
+  if (name !== undefined) console.error(`There is no bench '${name}'.\n`);
+  console.log(`npm run bench -- NAME [OPTIONS]\n\n${Object.entries(BENCHES).map(([each, { summary }]) => `  ${each.padEnd(12)}${summary}`).join('\n')}`);
+  process.exitCode = name === undefined ? 0 : 2;
+}
