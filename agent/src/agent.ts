@@ -23,6 +23,7 @@ import { ticks } from './schedule/ticker.js';
 import { httpTransport } from './shipper/http.js';
 import { shipper } from './shipper/shipper.js';
 import type { Deployment } from './sources/deployments.js';
+import type { Tenancy } from './sources/power/nvidia/gpu-tenants.js';
 import type { Channel, LiveContext, LivePower, LiveServing } from './sources/source.js';
 import { lifeMark } from './spool/life-mark.js';
 import { openSpool } from './spool/spool.js';
@@ -45,6 +46,8 @@ export interface AgentParts {
   readonly power: readonly LivePower[];
   readonly serving: readonly ServingSource[];
   readonly deployments: readonly Deployment[];
+  /** Which deployment sits on which GPU, asked of the driver; absent: as configured. */
+  readonly tenancy?: (() => Promise<Tenancy>) | undefined;
   /** Names of power sources, the most direct first: which one is booked where several measure one thing. */
   readonly preference: readonly string[];
   /** What the machine is; sent with the first batch that is made once it is known. */
@@ -56,6 +59,8 @@ export interface AgentParts {
   readonly environment: NodeJS.ProcessEnv;
 }
 
+/** A process list costs the driver milliseconds under its lock. */
+const TENANCY_EVERY_SECONDS = 15;
 /** Slice time moves by a second a tick; further than this in one tick is a leap. */
 const LEAP_SECONDS = 60;
 /** A collector takes no more slices than so many in one batch. */
@@ -163,6 +168,19 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
     billed = upTo;
   }
 
+  let lookedAt = instant(-Infinity);
+  /** The process list is dear: seldom, never two at a time, and never waited for. */
+  async function lookWhoSitsWhere(at: Instant): Promise<void> {
+    if (!parts.tenancy || at - lookedAt < TENANCY_EVERY_SECONDS) return;
+    lookedAt = instant(Infinity);
+    try {
+      for (const [deployment, devices] of await parts.tenancy()) facts.assign(deployment, devices);
+    } catch (error) {
+      log.warn(`who sits on which GPU is not known: ${messageOf(error)}`);
+    }
+    lookedAt = now();
+  }
+
   let last = begin;
   /** A clock that was set far ahead, or a machine that slept: what lies between is not spelled out cell by cell. */
   async function leap(at: Instant): Promise<void> {
@@ -181,6 +199,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
     for await (const tick of ticks(seconds(1), { monotonic: () => parts.clock.monotonic(), signal: either(signal, failure(reading)) })) {
       if (tick.missed > 0) log.warn(`the agent was held up for ${tick.missed} s`);
       await leap(now());
+      void lookWhoSitsWhere(now());
       stateBill(now());
       const upTo = settled();
       facts.advance(upTo);

@@ -11,6 +11,8 @@ import { countingEntries, deploymentsOf } from './sources/deployments.js';
 import { detectSources } from './sources/detect.js';
 import { livePowerKinds, liveServingKinds } from './sources/index.js';
 import { named } from './sources/named.js';
+import { gpuProcesses, nvidiaSmiGpuUses } from './sources/power/nvidia/gpu-processes.js';
+import { tenancy } from './sources/power/nvidia/gpu-tenants.js';
 import type { LivePower } from './sources/source.js';
 
 export type AgentValues = Values<typeof agentSettings>;
@@ -18,7 +20,7 @@ export type AgentValues = Values<typeof agentSettings>;
 /** A recording is played from here on, when everything else is up. */
 const PLAY_AFTER = seconds(1);
 
-export type Sources = Pick<AgentParts, 'power' | 'serving' | 'deployments' | 'labels'>;
+export type Sources = Pick<AgentParts, 'power' | 'serving' | 'deployments' | 'labels' | 'tenancy'>;
 
 /** @throws UsageError with every fault of the configuration; TelemetryError when there is nothing to measure with */
 export const openSources = (settings: AgentValues, log: AgentParts['log']): Promise<Sources> => (settings.play === undefined ? sensors(settings, log) : demonstration(settings, settings.play));
@@ -38,11 +40,13 @@ async function sensors(settings: AgentValues, log: AgentParts['log']): Promise<S
   if (opened.power.length + opened.serving.length === 0) {
     throw new TelemetryError('NO_SOURCES', `Nothing to measure on this machine: ${(detected?.absent ?? []).map(({ source, reason }) => `${source}: ${reason}`).join('; ')}. Configure power and serving, or try --play with a recording.`, 'abort');
   }
-  return { ...opened, deployments: deploymentsOf(serving.map((entry) => ({ ...entry, kind: entry.source }))), labels: settings.labels };
+  const rules = serving.flatMap(({ deployment, process: rule }) => (rule ? [{ deployment, ...rule }] : []));
+  const processes = gpuProcesses({ ask: nvidiaSmiGpuUses({ environment: process.env }) });
+  return { ...opened, ...(rules.length > 0 && { tenancy: () => tenancy(processes, rules) }), deployments: deploymentsOf(serving.map((entry) => ({ ...entry, kind: entry.source }))), labels: settings.labels };
 }
 
 function openServing(entry: LiveServingEntry, index: number, counts: boolean, faults: string[]): ServingSource[] {
-  const { source: name, deployment, model: _model, devices: _devices, role: _role, tokens: _tokens, ...options } = entry;
+  const { source: name, deployment, model: _model, devices: _devices, role: _role, tokens: _tokens, process: _process, ...options } = entry;
   return attempt(faults, `serving.${index}`, () => named('source', liveServingKinds, name).open(options)).map((source) => ({ deployment, source, counts }));
 }
 

@@ -15,6 +15,8 @@ export const liveServingEntry = z.looseObject({
   devices,
   role: z.enum(['prefill', 'decode']).optional(),
   tokens: z.enum(['count', 'evidence']).optional(),
+  /** Which GPU processes are this deployment's: its GPUs are followed instead of listed. `*` stands for anything. */
+  process: z.strictObject({ engine: text.optional(), container: text.optional(), pod: text.optional(), command: text.optional() }).optional(),
 });
 export type LivePowerEntry = z.output<typeof livePowerEntry>;
 export type LiveServingEntry = z.output<typeof liveServingEntry>;

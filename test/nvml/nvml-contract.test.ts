@@ -6,7 +6,7 @@ import { seconds } from '@joulebook/shared/units.js';
 import { afterAll, vi } from 'vitest';
 import { fakeNvml, withoutCompiler } from '../support/fake-nvml/fake-nvml.js';
 
-const worker = new URL('../../agent/dist/sources/power/nvml-worker.js', import.meta.url);
+const worker = new URL('../../agent/dist/sources/power/nvidia/nvml-worker.js', import.meta.url);
 /** When every board is lost, by the library's clock. */
 const LOST_AT_MS = 1_000_000;
 const GPU_IS_LOST = 15;

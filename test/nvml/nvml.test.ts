@@ -11,7 +11,7 @@ import { instant, seconds } from '@joulebook/shared/units.js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { fakeNvml, withoutCompiler, type FakeNvml } from '../support/fake-nvml/fake-nvml.js';
 
-const worker = new URL('../../agent/dist/sources/power/nvml-worker.js', import.meta.url);
+const worker = new URL('../../agent/dist/sources/power/nvidia/nvml-worker.js', import.meta.url);
 const UUID = (index: number): string => `GPU-fa4e0000-0000-4000-8000-${String(index).padStart(12, '0')}`;
 
 const cleanups: (() => unknown)[] = [];

@@ -120,6 +120,19 @@ describe('energy', () => {
 
 const wide = (slices: readonly Slice[]): Slice[] => slices.filter((slice) => slice.kind === 'energy' && slice.boundary === 'server');
 
+it('follows a deployment that moves from one GPU to another', () => {
+  const { facts, advance, end } = bench({ from: 0, to: 4, deployments: [{ name: 'chat' }] });
+  const [a, b] = [channelOf('GPU-a', 0), channelOf('GPU-b', 1)];
+  for (const channel of [a, b]) facts.watch(channel);
+  facts.assign('chat', new Set(['GPU-a']));
+  for (const channel of [a, b]) facts.span(spanOf(channel, 0, 2, 10e6));
+  advance(2);
+  facts.assign('chat', new Set(['GPU-b']));
+  for (const channel of [a, b]) facts.span(spanOf(channel, 2, 4, 10e6));
+  const slices = energyOf(end()).filter(({ deployment }) => deployment === 'chat');
+  expect(slices.filter(({ microjoules: energy }) => energy > 0).map(({ device, from }) => [device, from / 1e6])).toEqual([['GPU-a', 0], ['GPU-a', 1], ['GPU-b', 2], ['GPU-b', 3]]);
+});
+
 describe('a wider boundary', () => {
   const server: Channel = { id: 'ipmi/server/power', device: 'server', boundary: 'server', source: 'ipmi', measures: 'power', sensor: GPU_BOARD };
 

@@ -22,6 +22,8 @@ export interface Correlator {
   /** From here on the channel's device is asked for. */
   watch(channel: Channel): void;
   span(span: Span): void;
+  /** From the last advance on, the deployment runs on these devices, whatever the configuration says. */
+  assign(deployment: string, devices: ReadonlySet<string>): void;
   gap(gap: Gap): void;
   /** What the ends of a recording's window add to the error of a device's energy; told when all else is. */
   edge(channel: Channel, edge: Edge): void;
@@ -65,6 +67,9 @@ export function correlator(options: { readonly deployments: readonly Deployment[
       subject: () => ({ deployment: deployment.name, model: models.size === 1 ? [...models][0] : undefined }),
     };
   });
+  const assigned = new Map<string, ReadonlySet<string>>();
+  const runsOn = (deployment: DeploymentState, channel: Channel): boolean => assigned.get(deployment.name)?.has(channel.device) ?? servedBy(deployment, channel);
+
   const gpus = gpuHistory<Owner>();
   const devices = new Map<string, Device>();
   let frontier = window.from;
@@ -79,11 +84,15 @@ export function correlator(options: { readonly deployments: readonly Deployment[
     const key = `${channel.boundary}\u0000${channel.device}`;
     const known = devices.get(key);
     if (known) return known;
-    const mine = deployments.filter((deployment) => servedBy(deployment, channel));
-    const device = deviceBook(channel, mine, slicer, gpus);
+    const device = deviceBook(channel, () => deployments.filter((deployment) => runsOn(deployment, channel)), slicer, gpus);
     devices.set(key, device);
-    if (mine.length > 1) slicer.flag(frontier, { code: 'SHARED_DEVICE', detail: `${channel.device} serves ${mine.map((each) => each.name).join(' and ')}: its energy is divided evenly between them`, count: 1, device: channel.device });
+    sayIfShared(channel);
     return device;
+  }
+
+  function sayIfShared(channel: Channel): void {
+    const mine = deployments.filter((deployment) => runsOn(deployment, channel));
+    if (mine.length > 1) slicer.flag(frontier, { code: 'SHARED_DEVICE', detail: `${channel.device} serves ${mine.map((each) => each.name).join(' and ')}: its energy is divided evenly between them`, count: 1, device: channel.device });
   }
 
   function tokens(from: Instant, to: Instant, kind: 'input' | 'cachedInput' | 'output', count: number | undefined, subject: Subject): void {
@@ -152,6 +161,12 @@ export function correlator(options: { readonly deployments: readonly Deployment[
   return {
     watch: (channel) => void deviceOf(channel),
     span: (span) => deviceOf(span.channel).span(span, frontier),
+    assign(deployment, places) {
+      const before = assigned.get(deployment);
+      if (before?.size === places.size && [...places].every((place) => before.has(place))) return;
+      assigned.set(deployment, places);
+      for (const { channel } of devices.values()) if (places.has(channel.device)) sayIfShared(channel);
+    },
     edge: (channel, edge) => deviceOf(channel).edge(frontier, edge),
     gap({ channel, from, to }) {
       const cut = clipInterval(from, to, window);

@@ -41,8 +41,11 @@ interface PendingSpan {
 
 const NOBODY: readonly (Owner | undefined)[] = [undefined];
 
-export function deviceBook(channel: Channel, deployments: readonly Owner[], slicer: Slicer, gpus: GpuHistory<Owner>): Device {
-  const owners = deployments.length > 0 ? deployments : NOBODY;
+export function deviceBook(channel: Channel, deployments: () => readonly Owner[], slicer: Slicer, gpus: GpuHistory<Owner>): Device {
+  const ownersNow = (): readonly (Owner | undefined)[] => {
+    const owners = deployments();
+    return owners.length > 0 ? owners : NOBODY;
+  };
   let spans: PendingSpan[] = [];
   /** Those before it are booked. */
   let head = 0;
@@ -111,12 +114,12 @@ export function deviceBook(channel: Channel, deployments: readonly Owner[], slic
         // Late: its time was swept as not seen. What it drew there is booked, but nothing tells its phase any more.
         const until = span.to < frontier ? span.to : frontier;
         booked = span.to <= frontier ? span.microjoules : Math.round(energyBefore(span, until));
-        book(span.from, 0, partOf(span, booked, until - span.from), partsOf(owners.map((owner) => [owner, pure('unknown')])));
+        book(span.from, 0, partOf(span, booked, until - span.from), partsOf(ownersNow().map((owner) => [owner, pure('unknown')])));
       }
       if (span.to > frontier) spans.push({ span, booked });
     },
     sweep(from, to, stretchesOf) {
-      const cursors = owners.map((owner) => ({ owner, stretches: (owner && stretchesOf.get(owner)) ?? [], next: 0 }));
+      const cursors = ownersNow().map((owner) => ({ owner, stretches: (owner && stretchesOf.get(owner)) ?? [], next: 0 }));
       const edges = new Set<Instant>([...slicer.edgesWithin(from, to), to]);
       for (const { stretches } of cursors) for (const stretch of stretches) edges.add(stretch.to);
       if (!isGpu) for (let next = head; next < spans.length && (spans[next]?.span.from ?? to) < to; next += 1) edges.add(spans[next]?.span.from ?? to).add(spans[next]?.span.to ?? to);

@@ -36,6 +36,8 @@ export interface GpuProcess extends Omit<GpuUse, 'device'> {
 export interface GpuProcesses {
   /** @param device `GPU-…` @throws TelemetryError `retry` when the driver can't be asked now, `disable` when it is not here */
   processesOn(device: string): Promise<readonly GpuProcess[]>;
+  /** The devices that have a process. */
+  devices(): Promise<readonly string[]>;
 }
 
 /** A process list costs the driver milliseconds under its global lock, and may stall what computes. */
@@ -48,6 +50,9 @@ export function gpuProcesses({ ask, procRoot = '/proc', monotonic = () => second
     return asked.uses;
   };
   return {
+    async devices() {
+      return [...new Set((await uses()).map(({ device }) => device))];
+    },
     async processesOn(device) {
       const mine = (await uses()).filter((use) => use.device === device);
       return Promise.all(mine.map(async ({ device: _device, ...use }) => ({ ...use, ...(await describeProcess(procRoot, use.pid)) })));

@@ -7,7 +7,7 @@ import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Instant, Seconds } from '@joulebook/shared/units.js';
 import type { PowerEvent } from '../../source.js';
 import type { GpuUse } from './gpu-processes.js';
-import { hostSeconds } from '../host/host-seconds.js';
+import { hostSeconds } from '../host-seconds.js';
 import { roundUnpacker, type PackedRound } from './nvml-round.js';
 import { openNvmlSession, type NvmlOpening } from './nvml-session.js';
 import type { Call, Failure, Request } from './nvml-worker.js';

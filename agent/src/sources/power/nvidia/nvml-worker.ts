@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import { messageOf, TelemetryError, type Remedy } from '@joulebook/shared/errors.js';
 import { instant, type Instant, type Seconds } from '@joulebook/shared/units.js';
-import { hostSeconds } from '../host/host-seconds.js';
+import { hostSeconds } from '../host-seconds.js';
 import { roundPacker } from './nvml-round.js';
 import { openNvmlSession, type NvmlOpening, type NvmlSession } from './nvml-session.js';
 
