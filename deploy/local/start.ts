@@ -29,8 +29,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => st
 
 const detected = await detectSources(process.env);
 const demonstrating = detected.power.length === 0;
-for (const { source, reason } of detected.absent) say(`${source}: ${reason}`);
 for (const { source } of [...detected.power, ...detected.serving]) say(`${source}: found`);
+if (detected.absent.length > 0) say(`${detected.absent.length} other sources are not here; 'npx joulebook-agent doctor' says why.`);
 
 const address = `http://${LISTEN}`;
 const collector = start(COLLECTOR, ['serve', '--store', join(data, demonstrating ? 'demonstration.duckdb' : 'joulebook.duckdb'), '--listen', LISTEN, '--log-level', 'warn']);
