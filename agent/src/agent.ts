@@ -23,7 +23,7 @@ import { ticks } from './schedule/ticker.js';
 import { httpTransport } from './shipper/http.js';
 import { shipper } from './shipper/shipper.js';
 import type { Deployment } from './sources/deployments.js';
-import type { Tenancy } from './sources/power/nvidia/gpu-tenants.js';
+import type { Tenants } from './sources/power/nvidia/gpu-tenants.js';
 import type { Channel, LiveContext, LivePower, LiveServing } from './sources/source.js';
 import { lifeMark } from './spool/life-mark.js';
 import { openSpool } from './spool/spool.js';
@@ -47,7 +47,7 @@ export interface AgentParts {
   readonly serving: readonly ServingSource[];
   readonly deployments: readonly Deployment[];
   /** Which deployment sits on which GPU, asked of the driver; absent: as configured. */
-  readonly tenancy?: (() => Promise<Tenancy>) | undefined;
+  readonly tenants?: Tenants | undefined;
   /** Names of power sources, the most direct first: which one is booked where several measure one thing. */
   readonly preference: readonly string[];
   /** What the machine is; sent with the first batch that is made once it is known. */
@@ -171,10 +171,10 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   let lookedAt = instant(-Infinity);
   /** The process list is dear: seldom, never two at a time, and never waited for. */
   async function lookWhoSitsWhere(at: Instant): Promise<void> {
-    if (!parts.tenancy || at - lookedAt < TENANCY_EVERY_SECONDS) return;
+    if (!parts.tenants || at - lookedAt < TENANCY_EVERY_SECONDS) return;
     lookedAt = instant(Infinity);
     try {
-      for (const [deployment, devices] of await parts.tenancy()) facts.assign(deployment, devices);
+      for (const [deployment, devices] of await parts.tenants.look()) facts.assign(deployment, devices);
     } catch (error) {
       log.warn(`who sits on which GPU is not known: ${messageOf(error)}`);
     }
@@ -213,6 +213,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
     facts.advance(end);
     await keep(slices.finish(end)).catch((error: unknown) => spoolRefused(error, log));
     await shipped;
+    await parts.tenants?.close();
     await shipping.flushOnce(seconds(LAST_SEND_SECONDS));
     await spool.close();
   }

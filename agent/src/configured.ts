@@ -12,7 +12,9 @@ import { detectSources } from './sources/detect.js';
 import { livePowerKinds, liveServingKinds } from './sources/index.js';
 import { named } from './sources/named.js';
 import { gpuProcesses, nvidiaSmiGpuUses } from './sources/power/nvidia/gpu-processes.js';
-import { tenancy } from './sources/power/nvidia/gpu-tenants.js';
+import type { ProcessRule } from './sources/power/nvidia/gpu-deployments.js';
+import { tenancy, type Tenants } from './sources/power/nvidia/gpu-tenants.js';
+import { nvmlGpuUses } from './sources/power/nvidia/nvml-processes.js';
 import type { LivePower } from './sources/source.js';
 
 export type AgentValues = Values<typeof agentSettings>;
@@ -20,7 +22,7 @@ export type AgentValues = Values<typeof agentSettings>;
 /** A recording is played from here on, when everything else is up. */
 const PLAY_AFTER = seconds(1);
 
-export type Sources = Pick<AgentParts, 'power' | 'serving' | 'deployments' | 'labels' | 'tenancy'>;
+export type Sources = Pick<AgentParts, 'power' | 'serving' | 'deployments' | 'labels' | 'tenants'>;
 
 /** @throws UsageError with every fault of the configuration; TelemetryError when there is nothing to measure with */
 export const openSources = (settings: AgentValues, log: AgentParts['log']): Promise<Sources> => (settings.play === undefined ? sensors(settings, log) : demonstration(settings, settings.play));
@@ -41,8 +43,15 @@ async function sensors(settings: AgentValues, log: AgentParts['log']): Promise<S
     throw new TelemetryError('NO_SOURCES', `Nothing to measure on this machine: ${(detected?.absent ?? []).map(({ source, reason }) => `${source}: ${reason}`).join('; ')}. Configure power and serving, or try --play with a recording.`, 'abort');
   }
   const rules = serving.flatMap(({ deployment, process: rule }) => (rule ? [{ deployment, ...rule }] : []));
-  const processes = gpuProcesses({ ask: nvidiaSmiGpuUses({ environment: process.env }) });
-  return { ...opened, ...(rules.length > 0 && { tenancy: () => tenancy(processes, rules) }), deployments: deploymentsOf(serving.map((entry) => ({ ...entry, kind: entry.source }))), labels: settings.labels };
+  return { ...opened, ...(rules.length > 0 && { tenants: tenantsBy(rules, power) }), deployments: deploymentsOf(serving.map((entry) => ({ ...entry, kind: entry.source }))), labels: settings.labels };
+}
+
+/** Where NVML is read for power it is asked for processes too: that is cheaper than starting nvidia-smi each time. */
+function tenantsBy(rules: readonly ProcessRule[], power: readonly LivePowerEntry[]): Tenants {
+  const nvml = power.find(({ source }) => source === 'nvml');
+  const uses = nvml ? nvmlGpuUses({ library: typeof nvml['library'] === 'string' ? nvml['library'] : undefined }) : undefined;
+  const processes = gpuProcesses({ ask: uses?.ask ?? nvidiaSmiGpuUses({ environment: process.env }) });
+  return { look: () => tenancy(processes, rules), close: async () => uses?.close() };
 }
 
 function openServing(entry: LiveServingEntry, index: number, counts: boolean, faults: string[]): ServingSource[] {

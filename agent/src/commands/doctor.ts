@@ -7,6 +7,7 @@ import { booksFrom } from '../doctor/booked.js';
 import { examinePower, findingOf, type ChannelFinding, type Examined, type SourceFinding } from '../doctor/sources.js';
 import { examineCollector, examineSpool, type Finding } from '../doctor/surroundings.js';
 import { agentSettings } from '../settings.js';
+import { nvidiaInventory, type NvidiaInventory } from '../sources/power/nvidia/nvidia-inventory.js';
 import { livePowerKinds, liveServingKinds } from '../sources/index.js';
 import type { LiveContext } from '../sources/source.js';
 import { stopSignal } from './process.js';
@@ -18,6 +19,8 @@ export interface Diagnosis {
   readonly power: readonly SourceFinding[];
   readonly serving: readonly { readonly source: string; readonly state: 'ok' | 'absent'; readonly notes: readonly string[] }[];
   readonly surroundings: readonly Finding[];
+  /** What the driver's own tool says is in the machine; null where it is not there or does not answer. */
+  readonly nvidia: NvidiaInventory | null;
   /** What looking cost. */
   readonly agent: { readonly cpuSeconds: number; readonly rssBytes: number };
 }
@@ -42,7 +45,8 @@ async function doctor(flags: { config?: string; json?: boolean }): Promise<void>
     const configured = settings.power?.filter((entry) => entry.source === kind.name) ?? [];
     return configured.length > 0 ? configured.map(({ source: _source, ...options }) => ({ kind, options })) : [{ kind }];
   });
-  const [examined, serving, collector, spool] = await Promise.all([
+  const [nvidia, examined, serving, collector, spool] = await Promise.all([
+    nvidiaInventory(process.env).catch(() => null),
     Promise.all(asked.map((each) => examinePower(each, context, costs))),
     Promise.all(liveServingKinds.map(async (kind) => ({ source: kind.name, found: await kind.detect(process.env) }))),
     examineCollector({ url: settings.collectorUrl, token: settings.token }),
@@ -59,6 +63,7 @@ async function doctor(flags: { config?: string; json?: boolean }): Promise<void>
     power,
     serving: serving.map(({ source, found }) => ({ source, state: found.found ? 'ok' : 'absent', notes: found.found ? [] : [found.reason] })),
     surroundings,
+    nvidia,
     agent: { cpuSeconds: sumCpu(process.cpuUsage()), rssBytes: process.memoryUsage.rss() },
   };
   process.stdout.write(flags.json ? `${JSON.stringify(diagnosis, undefined, 2)}\n` : describe(diagnosis));
@@ -67,7 +72,7 @@ async function doctor(flags: { config?: string; json?: boolean }): Promise<void>
 
 const sumCpu = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1e6;
 
-function describe({ ok, power, serving, surroundings, agent }: Diagnosis): string {
+function describe({ ok, power, serving, surroundings, nvidia, agent }: Diagnosis): string {
   const sources = new Table({ head: ['source', 'state', 'what it says'], colWidths: [18, 9, 92], wordWrap: true, style: { head: [], border: [] } });
   for (const { source, state, notes, readLatencySeconds, channels } of power) {
     const cost = readLatencySeconds ? `a read takes ${milliseconds(readLatencySeconds.p50)} (p99 ${milliseconds(readLatencySeconds.p99)})` : undefined;
@@ -77,9 +82,10 @@ function describe({ ok, power, serving, surroundings, agent }: Diagnosis): strin
   const channels = new Table({ head: ['device', 'boundary', 'channel', 'method', 'now W', 'moves every', 'averages', 'error', 'booked'], style: { head: [], border: [] } });
   const found = power.flatMap((each) => each.channels);
   for (const each of found) channels.push(channelRow(each));
+  const boards = (nvidia?.gpus ?? []).map((gpu) => `GPU      ${[gpu.name, gpu.uuid, gpu.serial === undefined ? undefined : `serial ${gpu.serial}`, gpu.migEnabled ? `MIG with ${gpu.migDevices.length} instances` : undefined, nvidia?.driver === undefined ? undefined : `driver ${nvidia.driver}`].filter((said) => said !== undefined).join(', ')}\n`).join('');
   const rest = surroundings.map(({ check, ok: fine, detail }) => `${fine ? 'ok     ' : 'PROBLEM'}  ${check}: ${detail}`).join('\n');
   const verdict = ok ? 'Ready to measure.' : found.length === 0 ? 'Nothing to measure with: no power source was found on this machine. Configure one under `power`, or play a recording with `joulebook-agent run --play DIR`.' : 'Something above keeps this agent from measuring as configured.';
-  return `${sources.toString()}\n${found.length > 0 ? `${channels.toString()}\n` : ''}${rest}\nlooking cost ${agent.cpuSeconds.toFixed(2)} s of CPU; ${(agent.rssBytes / 1e6).toFixed(0)} MB of memory\n${verdict}\n`;
+  return `${sources.toString()}\n${found.length > 0 ? `${channels.toString()}\n` : ''}${boards}${rest}\nlooking cost ${agent.cpuSeconds.toFixed(2)} s of CPU; ${(agent.rssBytes / 1e6).toFixed(0)} MB of memory\n${verdict}\n`;
 }
 
 const milliseconds = (time: number): string => `${(time * 1000).toFixed(1)} ms`;

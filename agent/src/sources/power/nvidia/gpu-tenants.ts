@@ -5,6 +5,12 @@ import type { GpuProcesses } from './gpu-processes.js';
 /** Devices by deployment; a deployment that a rule names and that sits nowhere has none. */
 export type Tenancy = ReadonlyMap<string, ReadonlySet<string>>;
 
+/** Asked again and again; close it when it is not asked any more. */
+export interface Tenants {
+  look(): Promise<Tenancy>;
+  close(): Promise<void>;
+}
+
 /** @throws TelemetryError as the process list does */
 export async function tenancy(processes: GpuProcesses, rules: readonly ProcessRule[]): Promise<Tenancy> {
   const tenants = new Map<string, Set<string>>(rules.map(({ deployment }) => [deployment, new Set()]));

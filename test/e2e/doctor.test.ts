@@ -1,0 +1,53 @@
+/** `doctor` as a person meets it. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { installStandIn } from '../support/install-stand-in.js';
+import { AGENT } from '../support/pipe.js';
+
+const diagnosis = z.object({
+  ok: z.boolean(),
+  power: z.array(z.object({ source: z.string(), state: z.enum(['ok', 'absent', 'failed']), notes: z.array(z.string()), channels: z.array(z.object({ device: z.string(), method: z.string(), watts: z.number().nullable(), booked: z.boolean() })) })),
+  surroundings: z.array(z.object({ check: z.string(), ok: z.boolean(), detail: z.string() })),
+  agent: z.object({ cpuSeconds: z.number(), rssBytes: z.number() }),
+});
+const SECRET = 'do-not-tell-8c1f';
+
+const hasSensors = ['/dev/nvidiactl', '/dev/ipmi0', '/sys/class/powercap/intel-rapl:0'].some((path) => existsSync(path));
+
+describe('doctor', () => {
+  let directory: string;
+  const doctor = (args: readonly string[], environment: Record<string, string> = {}) => execa(process.execPath, [AGENT, 'doctor', ...args], { cwd: directory, reject: false, env: environment });
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'joulebook-doctor-'));
+    await installStandIn(directory);
+  });
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+
+  it.skipIf(hasSensors)(`on a machine with nothing says so in a table, with exit code 3 and no stack trace${hasSensors ? ' (skipped: this machine has sensors)' : ''}`, { timeout: 60_000 }, async () => {
+    const ended = await doctor([], { PATH: '/nowhere' });
+    expect(ended.exitCode).toBe(3);
+    expect(ended.stdout).toMatch(/nvidia-smi\s+│ absent/);
+    expect(ended.stdout).toMatch(/Nothing to measure with/);
+    expect(`${ended.stdout}${ended.stderr}`).not.toMatch(/\n\s+at /);
+  });
+
+  it('says what it found, what would be booked and what is in the way, as JSON too, and tells no secret', { timeout: 60_000 }, async () => {
+    const config = join(directory, 'agent.yaml');
+    await writeFile(config, `power:\n  - { source: nvidia-smi, period: 200ms }\n  - { source: snmp-pdu, host: 127.0.0.1, port: 1, community: ${SECRET} }\ncollectorUrl: http://127.0.0.1:9\n`);
+    const ended = await doctor(['--json', '--config', config], { PATH: `${directory}${delimiter}${process.env['PATH'] ?? ''}`, JOULEBOOK_TOKEN: SECRET });
+    expect(ended.exitCode).toBe(3);
+    const found = diagnosis.parse(JSON.parse(ended.stdout));
+    const smi = found.power.find(({ source }) => source === 'nvidia-smi');
+    expect(smi?.state).toBe('ok');
+    expect(smi?.channels.map(({ device, booked }) => [device, booked])).toEqual([['GPU-stand-in-0', true], ['GPU-stand-in-1', true]]);
+    expect(found.power.find(({ source }) => source === 'snmp-pdu')?.state).not.toBe('ok');
+    expect(found.surroundings.filter(({ ok }) => !ok).map(({ check }) => check)).toEqual(['collector']);
+    expect(`${ended.stdout}${ended.stderr}`).not.toContain(SECRET);
+  });
+});
