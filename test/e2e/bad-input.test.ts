@@ -1,5 +1,5 @@
 /** Bad input, as a user meets it: an error or a flag that names file and line and says what to do, never a figure. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -53,11 +53,21 @@ describe('ends with an error that says what to do, and no batch', () => {
     ['a key that no manifest has', { 'recording.yaml': `${manifest()}sevring: []\n` }, 2, /recording\.yaml.*sevring/],
     ['a window that holds nothing', { 'recording.yaml': `${manifest()}window: { from: 2026-07-02T00:00:00Z }\n`, 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 1, /holds nothing/],
     ['no manifest', {}, 2, /recording\.yaml/],
+    ['a slice of no length', { 'recording.yaml': `${manifest()}slice: 0\n`, 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 2, /slice.*10 ms/],
+    ['a deployment on a device that no file has', { 'recording.yaml': manifest('', ', devices: [7]'), 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 1, /chat.*7.*GPU-0/s],
+    ['a power log of one reading', { 'recording.yaml': manifest(), 'power.csv': POWER.split('\n').slice(0, 2).join('\n'), 'requests.jsonl': REQUESTS }, 1, /two readings/],
   ])('%s', async (_, files: Readonly<Record<string, string>>, exitCode, said) => {
     const ended = await replay([await put(files)]);
     expect(ended.stderr).toMatch(said);
     expect(ended.stderr).not.toMatch(/\n\s+at /);
     expect([ended.exitCode, ended.stdout]).toEqual([exitCode, '']);
+  });
+
+  it('leaves a file that it was to write into as it was', async () => {
+    const directory = await put({ 'recording.yaml': manifest(), 'kept.ndjson': 'kept' });
+    const ended = await replay([directory, '--out', join(directory, 'kept.ndjson')]);
+    expect(ended.exitCode).toBe(1);
+    expect(await readFile(join(directory, 'kept.ndjson'), 'utf8')).toBe('kept');
   });
 
   it('names every fault of a command line at once', async () => {
@@ -91,6 +101,26 @@ describe('goes on without what can not be used, and says so', () => {
     const told = await replayInto(await put({ 'recording.yaml': manifest(), 'power.csv': POWER, 'requests.jsonl': `${first}\n{"start":"yesterday","end":5,"inputTokens":7,"outputTokens":7}\n${second}` }), ['--by', 'phase']);
     expect(told.rows.map(({ group }) => group['phase'])).toEqual(['prefill', 'decode', 'unknown']);
     expect(told.flags.find(({ code }) => code === 'SKIPPED_LINES')?.detail).toMatch(/requests\.jsonl.*2/s);
+  });
+
+  it('a request told twice: counted once', async () => {
+    const twice = REQUESTS.split('\n').map((line, index) => line.replace('{', `{"id":"r${index}",`));
+    const told = await sum(POWER, [...twice, ...twice].join('\n'));
+    expect(told.rows[0]?.tokens).toMatchObject({ input: 200, output: 50 });
+    expect(flagCodes(told)).toContain('REPEATED_REQUEST');
+  });
+
+  it('tens of thousands of requests outside the power log: one reservation, not a fact each', async () => {
+    const far = Array.from({ length: 30_000 }, (_, index) => JSON.stringify({ start: at(3600) + index, firstToken: at(3601) + index, end: at(3602) + index, inputTokens: 1, outputTokens: 1 }));
+    const told = await sum(POWER, [REQUESTS, ...far].join('\n'));
+    expect(told.rows[0]?.tokens).toMatchObject({ input: 200, output: 50 });
+    expect(told.flags.filter(({ code }) => code === 'REQUEST_OUTSIDE')).toHaveLength(1);
+  });
+
+  it('a model that the request log names: its energy is the model\'s', async () => {
+    const named = REQUESTS.split('\n').map((line) => line.replace('{', '{"model":"llama",')).join('\n');
+    const told = await replayInto(await put({ 'recording.yaml': manifest(), 'power.csv': POWER, 'requests.jsonl': named }), ['--by', 'model']);
+    expect(told.rows.map(({ group, joules, tokens }) => [group['model'], joules, tokens.output])).toEqual([['llama', 2400, 50]]);
   });
 
   it('energy without tokens', async () => {
