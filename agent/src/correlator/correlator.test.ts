@@ -120,6 +120,19 @@ describe('energy', () => {
 
 const wide = (slices: readonly Slice[]): Slice[] => slices.filter((slice) => slice.kind === 'energy' && slice.boundary === 'server');
 
+it('loses no energy when time leaps, and spells the leap out in no cells', () => {
+  const { facts, advance, end } = bench({ from: 0, to: 1_000_010, slice: 1 });
+  const gpu = channelOf('gpu0', 0);
+  facts.span(spanOf(gpu, 0, 3, 30e6));
+  advance(2);
+  facts.skip(instant(1_000_000));
+  facts.span(spanOf(gpu, 1_000_000, 1_000_010, 100e6));
+  const slices = end();
+  expect(energyOf(slices).reduce((sum, slice) => sum + slice.microjoules, 0)).toBe(130e6);
+  expect(slices.length).toBeLessThan(20);
+  expect(energyOf(slices).reduce((sum, slice) => sum + slice.askedSeconds, 0)).toBeCloseTo(13, 6);
+});
+
 it('follows a deployment that moves from one GPU to another', () => {
   const { facts, advance, end } = bench({ from: 0, to: 4, deployments: [{ name: 'chat' }] });
   const [a, b] = [channelOf('GPU-a', 0), channelOf('GPU-b', 1)];

@@ -186,6 +186,7 @@ export function correlator(options: { readonly deployments: readonly Deployment[
     held: (device, name, value, from, to) => slicer.gauge(from, to, name, value, { device }),
     flag,
     skip(to) {
+      for (const device of devices.values()) device.flush(frontier);
       for (const deployment of deployments) deployment.timeline.advance(to);
       frontier = to;
     },

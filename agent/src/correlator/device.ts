@@ -1,5 +1,5 @@
 /** The books of one device at one boundary: energy spans in, energy facts out, divided over who had it and in which phase. */
-import type { Instant } from '@joulebook/shared/units.js';
+import { instant, type Instant } from '@joulebook/shared/units.js';
 import { energyBefore, type Edge, type Span } from '../sampler/integrator.js';
 import type { Deployment } from '../sources/deployments.js';
 import type { Channel } from '../sources/source.js';
@@ -20,6 +20,8 @@ export interface Device {
   span(span: Span, frontier: Instant): void;
   sweep(from: Instant, to: Instant, stretchesOf: ReadonlyMap<Owner, readonly Stretch[]>): void;
   edge(at: Instant, edge: Edge): void;
+  /** Books what is still pending as unknown: its time will not be swept. */
+  flush(frontier: Instant): void;
   /** The start of the oldest energy that is not booked yet. */
   pendingFrom(): Instant | undefined;
 }
@@ -152,6 +154,12 @@ export function deviceBook(channel: Channel, deployments: () => readonly Owner[]
     },
     edge(at, { less, more }) {
       if (less + more > 0 && last.length > 0) book(at, 0, { microjoules: 0, seconds: 0, low: -less, high: more, variance: 0 }, last);
+    },
+    flush(frontier) {
+      const rest = take(frontier, instant(Infinity));
+      spans = [];
+      head = 0;
+      if (rest.seconds > 0) book(frontier, rest.seconds, rest, partsOf(ownersNow().map((owner) => [owner, pure('unknown')])));
     },
     pendingFrom: () => spans[head]?.span.from,
   };
