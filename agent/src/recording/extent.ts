@@ -50,7 +50,7 @@ export async function scanServing(serving: RecordedServing): Promise<ServingScan
   for await (const event of serving.events()) {
     if (event.kind === 'flagged') flagged.push(event);
     else if (event.kind === 'gauge') gauges.push(event);
-    else if (event.kind !== 'watermark') evidence.push(event);
+    else if (event.kind !== 'watermark' && event.kind !== 'engine') evidence.push(event);
   }
   return { evidence, gauges, flagged };
 }

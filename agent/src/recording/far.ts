@@ -18,7 +18,7 @@ export function usableEvidence(evidence: readonly Evidence[], power: Window | un
   if (far.length === 0 || far.length === evidence.filter((each) => each.kind !== 'hole').length) return { evidence: [...evidence], flagged: [] };
   // Holes and far-away requests together say where the file can't be used; its order tells what lay around them.
   const farRequests = far.some((each) => each.kind === 'request');
-  const holes = farRequests ? holesOfUnusable(evidence.flatMap((each) => (each.kind === 'window' ? [] : [each.kind === 'hole' || isFar(each) ? 'unusable' : each]))) : [];
+  const holes = farRequests ? holesOfUnusable(evidence.flatMap((each) => (each.kind !== 'request' && each.kind !== 'hole' ? [] : [each.kind === 'hole' || isFar(each) ? 'unusable' : each]))) : [];
   return {
     evidence: [...evidence.filter((each) => !isFar(each) && !(farRequests && each.kind === 'hole')), ...holes],
     flagged: far.map((each) => ({ kind: 'flagged', code: 'UNUSABLE_EVIDENCE', count: 1, detail: describe(each, file) })),
@@ -27,7 +27,7 @@ export function usableEvidence(evidence: readonly Evidence[], power: Window | un
 
 function describe(evidence: Evidence, file: string): string {
   const name = evidence.kind === 'request' ? evidence.id : file;
-  const counts = evidence.kind === 'hole' ? undefined : evidence.tokens;
+  const counts = evidence.kind === 'hole' || evidence.kind === 'idle' ? undefined : evidence.tokens;
   return `${name}: its time ${toIso(evidenceFrom(evidence))} is more than a day away from the power log; not used (${tokenText(counts)})`;
 }
 

@@ -32,9 +32,16 @@ import { counters } from './serving/counters.js';
 import { evidence } from './serving/evidence.js';
 import { mlperfLoadgen } from './serving/mlperf-loadgen.js';
 import { requests } from './serving/requests.js';
-import { liveVllmMetrics, vllmMetrics } from './serving/vllm-metrics.js';
+import type { MetricsDialect } from './serving/metrics/dialect.js';
+import { liveMetrics, recordedMetrics } from './serving/metrics/source.js';
+import { vllm } from './serving/metrics/vllm.js';
+
+/** Metrics pages of engines; each is a live source and a recorded format. */
+const metricsDialects: readonly MetricsDialect[] = [
+  vllm,
+];
 
 export const livePowerKinds: readonly LivePowerKind[] = [liveNvml, liveNvidiaSmi, liveDcgmi, liveDcgmExporter, liveAmdSmi, liveRocmSmi, liveXpuSmi, liveRapl, liveHwmon, liveRedfish, liveIpmi, liveSnmpPdu, liveHttpMeter, livePrometheusPower, liveModbusMeter];
-export const liveServingKinds: readonly LiveServingKind[] = [liveVllmMetrics];
+export const liveServingKinds: readonly LiveServingKind[] = [...metricsDialects.map(liveMetrics)];
 export const powerFormats: readonly PowerFormat[] = [readings, nvidiaSmiCsv, ptdaemon, csv, nvidiaSmiXml, dcgmiDmon, dcgmExporter, recordedRapl, ipmiDcmi, recordedRedfish];
-export const servingFormats: readonly ServingFormat[] = [evidence, vllmMetrics, requests, counters, mlperfLoadgen];
+export const servingFormats: readonly ServingFormat[] = [evidence, ...metricsDialects.map(recordedMetrics), requests, counters, mlperfLoadgen];

@@ -79,6 +79,8 @@ export interface RequestEvidence {
   readonly kind: 'request';
   readonly id: string;
   readonly start: Instant;
+  /** When the engine began to work on it; absent: not told, it may have waited in a queue since `start`. */
+  readonly scheduled?: Instant;
   readonly firstToken?: Instant;
   readonly end: Instant;
   readonly tokens: TokenCounts;
@@ -87,19 +89,70 @@ export interface RequestEvidence {
   readonly tenant?: string;
 }
 
-/** What happened between two looks at cumulative counters. */
+/** One iteration of an engine, or a run of like ones: which work ran, and when. The most precise evidence there is. */
+export interface StepsEvidence {
+  readonly kind: 'steps';
+  readonly from: Instant;
+  readonly to: Instant;
+  /** Engine iterations in it; may be a fraction where a run of them was cut. */
+  readonly steps: number;
+  /** Prompt tokens computed in it (cache hits excluded) and the sequences they belong to, summed over the iterations. */
+  readonly prefillTokens: number;
+  readonly prefills: number;
+  /** Sequences that decoded, summed over the iterations (20 sequences in 40 iterations: 800), and the tokens they yielded. */
+  readonly decodes: number;
+  readonly decodeTokens: number;
+  /** KV tokens in use while it ran, of all sequences, where the engine says it. */
+  readonly kvTokens?: number;
+  /** What of it is booked as tokens. */
+  readonly tokens: TokenCounts;
+  /** The engine or data-parallel rank that ran it: iterations of different ranks may overlap. */
+  readonly rank?: string;
+  /** `inferred`: order and work are known, the moments follow from stamps coarser than the iterations. */
+  readonly timing: 'exact' | 'inferred';
+  readonly model?: string;
+}
+
+/** What happened between two looks at cumulative counters, or between two lines of statistics. */
 export interface WindowEvidence {
   readonly kind: 'window';
   readonly from: Instant;
   readonly to: Instant;
   readonly tokens: TokenCounts;
+  /**
+   * The input is told when its requests give their first token, which lies in this window; it was computed before, maybe
+   * in earlier windows. Absent: the input was computed in this window.
+   */
+  readonly credits?: 'firstToken';
   /** Highest number of requests running or waiting seen at either end; absent when the source has no such gauge. */
   readonly busy?: number;
+  /** Requests running at its end. */
+  readonly running?: number;
+  /** KV tokens in use at its end, where the source says the size of the cache. */
+  readonly kvTokens?: number;
+  /** Of the KV cache, 0 to 1, at its end. */
+  readonly kvUsage?: number;
+  /** Engine iterations in the window that decoded, where the source tells. */
+  readonly decodeSteps?: number;
+  /** Prompt tokens computed in the window, where a counter of work says so whatever `tokens` credits. */
+  readonly prefillTokens?: number;
+  /** Time in the window that the engine spent in each phase, where it says so. */
+  readonly phaseSeconds?: { readonly prefill: number; readonly decode: number };
+  /** Engine or data-parallel rank. */
+  readonly rank?: string;
   /** Set when it is known that requests were running throughout, e.g. a benchmark's own run. */
   readonly saturated?: boolean;
   readonly model?: string;
   /** Requests that ended in the window, by outcome. */
   readonly requests?: Partial<Record<Outcome, number>>;
+}
+
+/** The source states that no request ran here. */
+export interface IdleEvidence {
+  readonly kind: 'idle';
+  readonly from: Instant;
+  readonly to: Instant;
+  readonly rank?: string;
 }
 
 /** The evidence is not whole here: idle can't be claimed. */
@@ -110,10 +163,21 @@ export interface HoleEvidence {
   readonly reason: string;
 }
 
-export type Evidence = RequestEvidence | WindowEvidence | HoleEvidence;
+export type Evidence = RequestEvidence | StepsEvidence | WindowEvidence | IdleEvidence | HoleEvidence;
+
+/** What an engine says of itself once, at its start. */
+export interface EngineFacts {
+  readonly kind: 'engine';
+  readonly at: Instant;
+  /** Most prompt tokens in one iteration (chunked prefill). */
+  readonly chunkTokens?: number;
+  readonly kvCacheTokens?: number;
+  readonly version?: string;
+}
 
 export type ServingEvent =
   | Evidence
+  | EngineFacts
   | { readonly kind: 'gauge'; readonly gauge: string; readonly value: number; readonly at: Instant; readonly model?: string }
   /** Everything before this moment has been said; later evidence about it is late. */
   | { readonly kind: 'watermark'; readonly at: Instant }
@@ -157,5 +221,7 @@ export interface RecordedPower {
 
 export interface RecordedServing {
   readonly description: string;
+  /** Its evidence comes in the order in which it ended, as a log is written: it need not be held in memory. */
+  readonly ordered?: boolean;
   events(): AsyncIterable<ServingEvent>;
 }

@@ -5,7 +5,7 @@ import { instant, seconds } from '@joulebook/shared/units.js';
 import { describe, expect, it } from 'vitest';
 import { all, flags, recordedFile, refusal } from '../recorded-file.testing.js';
 import type { RecordedPowerEntry } from '../recorded.js';
-import { parsePrometheusText } from '../serving/prometheus-text.js';
+import { parsePrometheusText } from '../serving/metrics/prometheus-text.js';
 import type { PowerEvent } from '../source.js';
 import { amdReader } from './other-gpus/amd-reader.js';
 import { amdSmiMetric } from './other-gpus/amd-smi.js';

@@ -13,8 +13,8 @@ import { isFault, readCount, readInstant, readQuantity } from '../cells.js';
 import type { ServingEvent } from '../source.js';
 import { columnPosition, openTable, type Cell, type Table, type TableRow } from '../table.js';
 import { zone, type Zone } from '../timestamps.js';
-import { counterWindows, tooFewLooks, type Counted, type Counter } from './counter-windows.js';
-import { paceOf } from './pace.js';
+import { counterWindows, tooFewLooks, type Counted, type Counter } from './metrics/counter-windows.js';
+import { paceOf } from './metrics/pace.js';
 
 const NAME = 'counters';
 

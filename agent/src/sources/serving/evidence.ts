@@ -14,11 +14,23 @@ import { textLines } from '../text-lines.js';
 const NAME = 'evidence';
 const at = z.number().transform(instant);
 const count = z.number().min(0).transform(tokens).exactOptional();
+const amount = z.number().min(0);
 const counts = z.strictObject({ input: count, cachedInput: count, output: count });
 const text = z.string().exactOptional();
 const line = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('request'), id: z.string(), start: at, firstToken: at.exactOptional(), end: at, tokens: counts, outcome: z.enum(OUTCOMES), model: text, tenant: text }),
-  z.strictObject({ kind: z.literal('window'), from: at, to: at, tokens: counts, busy: z.number().exactOptional(), saturated: z.boolean().exactOptional(), model: text, requests: z.partialRecord(z.enum(OUTCOMES), z.int()).exactOptional() }),
+  z.strictObject({ kind: z.literal('request'), id: z.string(), start: at, scheduled: at.exactOptional(), firstToken: at.exactOptional(), end: at, tokens: counts, outcome: z.enum(OUTCOMES), model: text, tenant: text }),
+  z.strictObject({
+    kind: z.literal('steps'), from: at, to: at, steps: amount, prefillTokens: amount, prefills: amount, decodes: amount, decodeTokens: amount,
+    kvTokens: amount.exactOptional(), tokens: counts, rank: text, timing: z.enum(['exact', 'inferred']), model: text,
+  }),
+  z.strictObject({
+    kind: z.literal('window'), from: at, to: at, tokens: counts, credits: z.literal('firstToken').exactOptional(), busy: z.number().exactOptional(), running: amount.exactOptional(),
+    kvTokens: amount.exactOptional(), kvUsage: amount.exactOptional(), decodeSteps: amount.exactOptional(), prefillTokens: amount.exactOptional(),
+    phaseSeconds: z.strictObject({ prefill: amount, decode: amount }).exactOptional(), rank: text, saturated: z.boolean().exactOptional(), model: text,
+    requests: z.partialRecord(z.enum(OUTCOMES), z.int()).exactOptional(),
+  }),
+  z.strictObject({ kind: z.literal('idle'), from: at, to: at, rank: text }),
+  z.strictObject({ kind: z.literal('engine'), at, chunkTokens: amount.exactOptional(), kvCacheTokens: amount.exactOptional(), version: text }),
   z.strictObject({ kind: z.literal('hole'), from: at, to: at, reason: z.string() }),
   z.strictObject({ kind: z.literal('gauge'), gauge: z.string(), value: z.number(), at, model: text }),
   z.strictObject({ kind: z.literal('watermark'), at }),

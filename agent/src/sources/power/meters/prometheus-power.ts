@@ -11,7 +11,7 @@ import { z } from 'zod';
 import type { Fault } from '../../cells.js';
 import { liveKind, type LivePowerKind } from '../../live.js';
 import { polled, type Poller } from '../../polled.js';
-import { parsePrometheusText } from '../../serving/prometheus-text.js';
+import { parsePrometheusText } from '../../serving/metrics/prometheus-text.js';
 import type { Flagged, LiveContext, LivePower, PowerEvent } from '../../source.js';
 import { addressOption, httpAsker } from './http-asker.js';
 import { accuracyOption, ENERGY_UNITS, meter, MICROJOULES, microjoulesOf, POWER_UNITS, sensorOf, WATTS, type Meter } from './meter.js';

@@ -5,7 +5,7 @@
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import { instant, type Instant } from '@joulebook/shared/units.js';
 import { z } from 'zod';
-import type { Sample } from '../../serving/prometheus-text.js';
+import type { Sample } from '../../serving/metrics/prometheus-text.js';
 import { parseJson } from '../json-value.js';
 
 export interface Series {

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import { instant, seconds } from '@joulebook/shared/units.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { all, details, flags, recordedFile, refusal } from '../../recorded-file.testing.js';
-import { parsePrometheusText } from '../../serving/prometheus-text.js';
+import { parsePrometheusText } from '../../serving/metrics/prometheus-text.js';
 import type { PowerEvent } from '../../source.js';
 import { dcgmExporter, dcgmExporterAt, liveDcgmExporter } from './dcgm-exporter.js';
 import { dcgmPages, isOfDcgm } from './dcgm-exposition.js';

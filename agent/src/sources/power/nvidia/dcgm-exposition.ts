@@ -3,7 +3,7 @@
  * per instance, all under the UUID of the board (and read at slightly different moments): one of them is the board's.
  */
 import { watts, type Instant, type Seconds } from '@joulebook/shared/units.js';
-import type { Sample } from '../../serving/prometheus-text.js';
+import type { Sample } from '../../serving/metrics/prometheus-text.js';
 import type { Channel, PowerEvent } from '../../source.js';
 import { isBlankCounter, isDcgmBlank } from './dcgm-value.js';
 import { gpuSensor } from './gpu-sensors.js';

@@ -1,7 +1,7 @@
 import { instant, seconds } from '@joulebook/shared/units.js';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ServingEvent, WindowEvidence } from '../source.js';
+import type { ServingEvent, WindowEvidence } from '../../source.js';
 import { counterWindows, type Counted, type Counter, type Look } from './counter-windows.js';
 
 interface Sketch {

@@ -9,21 +9,19 @@
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Outcome } from '@joulebook/shared/slice.js';
 import type { Instant } from '@joulebook/shared/units.js';
-import type { ServingEvent } from '../source.js';
-import type { Counted, Counter, Look } from './counter-windows.js';
+import type { Counted, Counter } from './counter-windows.js';
+import type { Gauge, MetricsDialect, Pages } from './dialect.js';
 import type { Sample } from './prometheus-text.js';
 
-type Gauge = Extract<ServingEvent, { kind: 'gauge' }>;
-
-export interface VllmPage {
-  readonly look: Look;
-  readonly gauges: readonly Gauge[];
-}
-
-export interface VllmPages {
-  /** @throws TelemetryError (`discard`) NOT_VLLM for a metrics page of something else */
-  read(samples: readonly Sample[], at: Instant): VllmPage;
-}
+export const vllm: MetricsDialect = {
+  name: 'vllm-metrics',
+  program: 'vLLM',
+  samples: 'vllm:',
+  tells: 'tokens, running and waiting requests',
+  usualUrl: 'http://127.0.0.1:8000/metrics',
+  isOf: ({ name }) => name === PROCESS_START || PREFIXES.some((prefix) => name.startsWith(prefix)),
+  pages,
+};
 
 /** In order of preference, so that a page which has a counter in two spellings is not counted twice. */
 const PREFIXES = ['vllm:', 'ray_vllm:', 'vllm_', 'ray_vllm_'] as const;
@@ -47,8 +45,8 @@ const RUNNING = 'num_requests_running';
 const WAITING = 'num_requests_waiting';
 const KV_CACHE = ['kv_cache_usage_perc', 'gpu_cache_usage_perc'] as const;
 
-/** For the pages of one server in their order: which counter of cached tokens is used must not change while it is there. */
-export function vllmPages(): VllmPages {
+/** Which counter of cached tokens is used must not change while it is there. */
+function pages(): Pages {
   let cachedCounter: CachedCounter | undefined;
   return {
     read(samples, at) {
@@ -75,9 +73,6 @@ export function vllmPages(): VllmPages {
     },
   };
 }
-
-/** Whether a sample is of vLLM at all; a page of a server may hold thousands of others. */
-export const isOfVllm = ({ name }: Sample): boolean => name === PROCESS_START || PREFIXES.some((prefix) => name.startsWith(prefix));
 
 /** By the name without prefix and `_total`. */
 function metricsByName(samples: readonly Sample[]): Map<string, readonly Sample[]> {

@@ -8,11 +8,11 @@
  */
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import { instant, type Instant } from '@joulebook/shared/units.js';
-import { notThisFormat } from '../dialects.js';
-import type { LineTally } from '../line-tally.js';
-import type { RecordedFile } from '../recorded.js';
-import { textLines } from '../text-lines.js';
-import { parseInstant, type Zone } from '../timestamps.js';
+import { notThisFormat } from '../../dialects.js';
+import type { LineTally } from '../../line-tally.js';
+import type { RecordedFile } from '../../recorded.js';
+import { textLines } from '../../text-lines.js';
+import { parseInstant, type Zone } from '../../timestamps.js';
 import { parseSample, type Sample } from './prometheus-text.js';
 
 export interface RecordedScrape {

@@ -20,10 +20,15 @@
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import { OUTCOMES, type Outcome } from '@joulebook/shared/slice.js';
 import { elapsed, toIso, tokens, type Instant, type Seconds } from '@joulebook/shared/units.js';
-import type { Flagged, HoleEvidence, TokenCounts, WindowEvidence } from '../source.js';
+import type { Flagged, HoleEvidence, TokenCounts, WindowEvidence } from '../../source.js';
 
-/** `prompt` is all input, the cached part included. An outcome counts requests that ended so. */
-export type Counted = 'prompt' | 'cachedInput' | 'output' | Outcome;
+/**
+ * `prompt` is all input, the cached part included; `input` the computed part alone, where a counter says just that. An
+ * outcome counts requests that ended so. The others tell work, and are not booked: prompt tokens computed (whatever the
+ * tokens credit), iterations that decoded, and the time the engine spent in each phase.
+ */
+export type Counted = 'prompt' | 'input' | 'cachedInput' | 'output' | Outcome | Work;
+type Work = 'prefillTokens' | 'decodeSteps' | 'prefillSeconds' | 'decodeSeconds';
 
 export interface Counter {
   readonly counts: Counted;
@@ -39,6 +44,12 @@ export interface Look {
   readonly counters: ReadonlyMap<string, Counter>;
   /** Requests running or waiting, by model (undefined: not told apart); empty when there is no such gauge. */
   readonly busy: ReadonlyMap<string | undefined, number>;
+  /** Requests running now, by model. */
+  readonly running?: ReadonlyMap<string | undefined, number> | undefined;
+  /** Of the KV cache, 0 to 1, by model. */
+  readonly kvUsage?: ReadonlyMap<string | undefined, number> | undefined;
+  /** Its prompt counters move when a request gives its first token, not when it is computed. */
+  readonly credits?: 'firstToken' | undefined;
   readonly processStart?: number | undefined;
 }
 
@@ -109,6 +120,7 @@ export function counterWindows({ label, period }: { readonly label: string; read
     surplusHits.set(model, hits - cached);
     return {
       ...(kinds.has('prompt') && { input: tokens(prompt - cached) }),
+      ...(kinds.has('input') && { input: tokens(moved.get('input') ?? 0) }),
       ...(kinds.has('cachedInput') && { cachedInput: tokens(cached) }),
       ...(kinds.has('output') && { output: tokens(output) }),
     };
@@ -123,7 +135,10 @@ export function counterWindows({ label, period }: { readonly label: string; read
       from: from.at,
       to: to.at,
       tokens: tokenCounts(model, moved),
+      ...(to.credits && { credits: to.credits }),
       ...(busy !== undefined && { busy }),
+      ...workOf(kindsOf(model), moved),
+      ...gaugesOf(model, to),
       ...(model !== undefined && { model }),
       ...(told && { requests }),
     };
@@ -147,6 +162,24 @@ export function counterWindows({ label, period }: { readonly label: string; read
     },
   };
 }
+
+function workOf(kinds: ReadonlySet<Counted>, moved: Amounts): Pick<WindowEvidence, 'prefillTokens' | 'decodeSteps' | 'phaseSeconds'> {
+  const of = (kind: Work): number => moved.get(kind) ?? 0;
+  return {
+    ...(kinds.has('prefillTokens') && { prefillTokens: of('prefillTokens') }),
+    ...(kinds.has('decodeSteps') && { decodeSteps: of('decodeSteps') }),
+    ...(kinds.has('prefillSeconds') && kinds.has('decodeSeconds') && { phaseSeconds: { prefill: of('prefillSeconds'), decode: of('decodeSeconds') } }),
+  };
+}
+
+function gaugesOf(model: string | undefined, { running, kvUsage }: Look): Pick<WindowEvidence, 'running' | 'kvUsage'> {
+  const now = ofModel(running, model);
+  const usage = ofModel(kvUsage, model);
+  return { ...(now !== undefined && { running: now }), ...(usage !== undefined && { kvUsage: usage }) };
+}
+
+/** Of the model where it is told apart, else of all. */
+const ofModel = (values: ReadonlyMap<string | undefined, number> | undefined, model: string | undefined): number | undefined => (values === undefined ? undefined : (values.get(model) ?? sum(values)));
 
 /** A recording of less than two looks says nothing about any time. */
 export const tooFewLooks = (label: string, looks: number): TelemetryError =>

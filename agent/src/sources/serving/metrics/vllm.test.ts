@@ -1,21 +1,22 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { NO_BILL } from '../no-bill.testing.js';
+import { NO_BILL } from '../../no-bill.testing.js';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { instant, seconds } from '@joulebook/shared/units.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { LiveContext, ServingEvent, WindowEvidence } from '../source.js';
+import type { LiveContext, ServingEvent, WindowEvidence } from '../../source.js';
 import { parsePrometheusText } from './prometheus-text.js';
-import { isOfVllm, vllmPages, type VllmPage } from './vllm-exposition.js';
-import { liveVllmMetrics, vllmMetrics, vllmMetricsAt } from './vllm-metrics.js';
+import type { Page } from './dialect.js';
+import { liveMetrics, metricsAt, recordedMetrics } from './source.js';
+import { vllm } from './vllm.js';
 
 const windowsIn = (events: readonly ServingEvent[]): WindowEvidence[] => events.filter((event) => event.kind === 'window');
 const codes = (events: readonly ServingEvent[]): string[] => events.flatMap((event) => (event.kind === 'flagged' ? [event.code] : []));
 const engine = (index: number): string => `{engine="${index}",model_name="llama"}`;
 
-const look = (text: string): VllmPage => vllmPages().read(parsePrometheusText(text).samples, instant(1));
+const look = (text: string): Page => vllm.pages().read(parsePrometheusText(text).samples, instant(1));
 const counted = (text: string): (string | number)[][] => [...look(text).look.counters.values()].map(({ counts, value }) => [counts, value]).toSorted((a, b) => (String(a) < String(b) ? -1 : 1));
 const watermarks = (events: readonly ServingEvent[]): number => events.filter((event) => event.kind === 'watermark').length;
 const page = (time: string | number, prompt: number, output: number): string => `# scrape ${time}\n# TYPE x counter\nvllm:prompt_tokens_total${engine(0)} ${prompt}\nvllm:generation_tokens_total${engine(0)} ${output}\nother{} 1\n`;
@@ -67,7 +68,7 @@ describe('a metrics page of vLLM', () => {
   });
 
   it('keeps to the counter of cached tokens it began with', () => {
-    const pages = vllmPages();
+    const pages = vllm.pages();
     const kinds = (text: string): string[] => [...pages.read(parsePrometheusText(text).samples, instant(1)).look.counters.keys()];
     expect(kinds('vllm:prompt_tokens_total 1\nvllm:prefix_cache_hits_total 1').join()).toContain('prefix_cache_hits');
     expect(kinds('vllm:prompt_tokens_total 1\nvllm:prefix_cache_hits_total 1\nvllm:prompt_tokens_cached_total 1').join()).not.toContain('cached[');
@@ -76,7 +77,7 @@ describe('a metrics page of vLLM', () => {
 
   it('is not that of another program', () => {
     expect(() => look('node_load1 0.5')).toThrow('no vllm: counters');
-    expect(parsePrometheusText('node_load1 0.5\nvllm:x 1\nprocess_start_time_seconds 5').samples.filter(isOfVllm)).toHaveLength(2);
+    expect(parsePrometheusText('node_load1 0.5\nvllm:x 1\nprocess_start_time_seconds 5').samples.filter(vllm.isOf)).toHaveLength(2);
   });
 });
 
@@ -112,7 +113,7 @@ describe('a server that is scraped', () => {
     const log = { info: (message: string) => logged.push(`info ${message}`), warn: (message: string) => logged.push(`warn ${message}`) };
     const context: LiveContext = { now: () => instant(Date.now() / 1000), environment: {}, signal: stop.signal, log, bill: NO_BILL };
     const events: ServingEvent[] = [];
-    for await (const event of vllmMetricsAt({ url, interval: seconds(0.05), timeout: seconds(timeout) }).events(context)) {
+    for await (const event of metricsAt(vllm, { url, interval: seconds(0.05), timeout: seconds(timeout) }).events(context)) {
       events.push(event);
       if (await until(events)) stop.abort();
     }
@@ -161,13 +162,13 @@ describe('a server that is scraped', () => {
     const stop = new AbortController();
     const context: LiveContext = { now: () => instant(1), environment: {}, signal: stop.signal, bill: NO_BILL, log: { info: () => undefined, warn: (message) => logged.push(message) } };
     setTimeout(() => stop.abort(), 100);
-    for await (const event of vllmMetricsAt({ url, interval: seconds(1), timeout: seconds(30) }).events(context)) expect.unreachable(event.kind);
+    for await (const event of metricsAt(vllm, { url, interval: seconds(1), timeout: seconds(30) }).events(context)) expect.unreachable(event.kind);
     expect(logged).toEqual([]);
   });
 
   it('is configured by an address, and a wrong one is a usage error', () => {
-    expect(liveVllmMetrics.open({ url }).description).toContain('every 1 s');
-    expect(() => liveVllmMetrics.open({ url: 'nonsense' })).toThrow(/url/);
+    expect(liveMetrics(vllm).open({ url }).description).toContain('every 1 s');
+    expect(() => liveMetrics(vllm).open({ url: 'nonsense' })).toThrow(/url/);
   });
 });
 
@@ -183,7 +184,7 @@ describe('a recording of scrapes', () => {
     const file = join(directory, 'metrics.txt');
     await writeFile(file, content);
     const events: ServingEvent[] = [];
-    for await (const event of vllmMetrics.open({ file: { file, label: 'metrics.txt' }, tz: 'UTC', deployment: 'd' }, {}).events()) events.push(event);
+    for await (const event of recordedMetrics(vllm).open({ file: { file, label: 'metrics.txt' }, tz: 'UTC', deployment: 'd' }, {}).events()) events.push(event);
     return events;
   }
   it('told apart by comments, ISO or epoch, gzipped or not, gives the same each time it is read', async () => {
