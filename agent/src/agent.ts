@@ -187,7 +187,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
     const from = last;
     last = at;
     if (at - from <= LEAP_SECONDS) return;
-    facts.advance(from);
+    facts.finish(from);
     await keep(slices.close(instant(at - parts.slice))).catch((error: unknown) => spoolRefused(error, log));
     facts.skip(at);
     log.warn(`time leapt by ${Math.round(at - from)} s; nothing was measured in between`);
@@ -201,16 +201,15 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
       await leap(now());
       void lookWhoSitsWhere(now());
       stateBill(now());
-      const upTo = settled();
-      facts.advance(upTo);
-      await keep(slices.close(upTo)).catch((error: unknown) => spoolRefused(error, log));
+      const booked = facts.advance(settled());
+      await keep(slices.close(booked)).catch((error: unknown) => spoolRefused(error, log));
     }
   } finally {
     sources.abort();
     await Promise.race([reading.catch(() => undefined), wait(SOURCE_END_SECONDS)]);
     for (const span of choose.finish()) facts.span(span);
     const end = now();
-    facts.advance(end);
+    facts.finish(end);
     await keep(slices.finish(end)).catch((error: unknown) => spoolRefused(error, log));
     await shipped;
     await parts.tenants?.close();

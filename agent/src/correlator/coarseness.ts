@@ -4,7 +4,7 @@
  */
 import type { Phase } from '@joulebook/shared/slice.js';
 import type { Instant } from '@joulebook/shared/units.js';
-import type { Stretch } from './timeline.js';
+import type { Stretch } from '../attribution/work.js';
 
 /** A run of stretches of one phase that is over. */
 export interface Ended {
@@ -35,12 +35,13 @@ export function coarseness(): Coarseness {
     },
     follow(deployment, stretches) {
       const ended: Ended[] = [];
-      for (const { from, to, shares } of stretches) {
+      for (const stretch of stretches) {
+        const { from, to } = stretch;
         const within = firstAtOrAfter(readings, to) - firstAtOrAfter(readings, from);
         for (const phase of BUSY) {
           const key = `${deployment}\u0000${phase}`;
           const run = runs.get(key);
-          if (shares.of.has(phase)) {
+          if (isIn(stretch, phase)) {
             runs.set(key, { to, readings: (run?.readings ?? 0) + within });
           } else if (run) {
             runs.delete(key);
@@ -57,6 +58,8 @@ export function coarseness(): Coarseness {
     },
   };
 }
+
+const isIn = ({ state, work }: Stretch, phase: (typeof BUSY)[number]): boolean => (phase === 'active' ? state === 'active' : work.some((each) => each[phase] > 0));
 
 /** Position in an ordered list, by halving. */
 function firstAtOrAfter(ordered: readonly Instant[], at: Instant): number {

@@ -98,13 +98,14 @@ describe('energy', () => {
     expect(joulesBy(end(), 'phase')).toEqual({ unknown: 20, decode: 20, prefill: 0 });
   });
 
-  it('is marked as modelled where prefill and decode ran at once', () => {
+  it('is active where prefill and decode ran at once and too little is known to divide them', () => {
     const { facts, end } = bench({ from: 0, to: 4 });
     facts.span(spanOf(channelOf('gpu0', 0), 0, 4, 40e6));
     facts.evidence('chat', request('a', 0, 1, 4, 1, 1), true);
     facts.evidence('chat', request('b', 2, 3, 4, 1, 1), true);
-    const slices = energyOf(end());
-    expect(slices.reduce((sum, slice) => sum + slice.modelledMicrojoules, 0)).toBe(10e6);
+    const slices = end();
+    expect(joulesBy(slices, 'phase')).toEqual({ prefill: 10, decode: 20, active: 10 });
+    expect(energyOf(slices).every((slice) => slice.modelledMicrojoules === 0)).toBe(true);
   });
 
   it('in a stretch with fewer than two readings is flagged as coarse', () => {

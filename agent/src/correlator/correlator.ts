@@ -8,15 +8,18 @@
  * Every piece between two neighbouring edges has one energy, one set of shares and one slice. Its whole µJ are divided
  * exactly, so prefill + decode + active + idle + unknown = measured for each device and slice.
  */
-import { BOUNDARIES, latencyBucket, type TokenKind } from '@joulebook/shared/slice.js';
-import { elapsed, instant, seconds, type Instant } from '@joulebook/shared/units.js';
+import { latencyBucket, type TokenKind } from '@joulebook/shared/slice.js';
+import { elapsed, instant, later, seconds, type Instant } from '@joulebook/shared/units.js';
 import type { Edge, Gap, Span, Window } from '../sampler/integrator.js';
 import { servedBy, type Deployment } from '../sources/deployments.js';
-import type { Channel, Flagged, RequestEvidence, ServingEvent, WindowEvidence } from '../sources/source.js';
-import { deviceBook, type Device, type Owner } from './device.js';
+import type { Channel, Flagged, RequestEvidence, ServingEvent, StepsEvidence, WindowEvidence } from '../sources/source.js';
+import { attribution, type Attribution } from '../attribution/attribution.js';
+import { timeline, type Timeline } from '../attribution/timeline.js';
+import type { Device, Owner } from './book.js';
+import { gpuBook } from './gpu-book.js';
 import { gpuHistory } from './gpu-history.js';
 import type { Slicer, Subject } from './slicer.js';
-import { timeline, type Timeline } from './timeline.js';
+import { wideBook } from './wide-book.js';
 
 export interface Correlator {
   /** From here on the channel's device is asked for. */
@@ -37,8 +40,13 @@ export interface Correlator {
   flag(flagged: Flagged, deployment?: string): void;
   /** Time jumped: what lies between the last advance and `to` was nobody's, and is not asked for. */
   skip(to: Instant): void;
-  /** Books everything before `to`; later evidence about that time no longer tells a phase. */
-  advance(to: Instant): void;
+  /**
+   * Books what lies before `to`, as far as readings and evidence reach; later evidence about that time no longer tells a phase.
+   * @returns up to where everything is booked
+   */
+  advance(to: Instant): Instant;
+  /** Books all there is before `to`: nothing will follow. */
+  finish(to: Instant): void;
 }
 
 export interface GaugeSample {
@@ -55,14 +63,25 @@ interface DeploymentState extends Owner {
   readonly models: Set<string>;
 }
 
-export function correlator(options: { readonly deployments: readonly Deployment[]; readonly window: { readonly from: Instant; readonly to?: Instant }; readonly slicer: Slicer }): Correlator {
-  const { slicer, window } = options;
+export interface CorrelatorOptions {
+  readonly deployments: readonly Deployment[];
+  readonly window: { readonly from: Instant; readonly to?: Instant };
+  readonly slicer: Slicer;
+  /** What is known already of how the deployments draw power, by name; it is learnt on. */
+  readonly attributions?: Map<string, Attribution>;
+}
+
+/** Evidence may lie on another clock than the readings, and sensors show late: evidence from so long before and after is of use. */
+const MARGIN_SECONDS = 5;
+
+export function correlator(options: CorrelatorOptions): Correlator {
+  const { slicer, window, attributions = new Map<string, Attribution>() } = options;
   const deployments = options.deployments.map((deployment): DeploymentState => {
     const models = new Set(deployment.model === undefined ? [] : [deployment.model]);
     return {
       ...deployment,
       models,
-      timeline: timeline({ begin: window.from, role: deployment.role, roleOnly: deployment.roleOnly ?? false }),
+      timeline: timeline({ begin: later(window.from, seconds(-MARGIN_SECONDS)), role: deployment.role, roleOnly: deployment.roleOnly ?? false }),
       // Energy carries the model only where there is no doubt which one it was.
       subject: () => ({ deployment: deployment.name, model: models.size === 1 ? [...models][0] : undefined }),
     };
@@ -80,11 +99,18 @@ export function correlator(options: { readonly deployments: readonly Deployment[
     return found;
   };
 
+  const attributionOf = ({ name }: Owner): Attribution => {
+    const known = attributions.get(name) ?? attribution();
+    attributions.set(name, known);
+    return known;
+  };
+
   function deviceOf(channel: Channel): Device {
     const key = `${channel.boundary}\u0000${channel.device}`;
     const known = devices.get(key);
     if (known) return known;
-    const device = deviceBook(channel, () => deployments.filter((deployment) => runsOn(deployment, channel)), slicer, gpus);
+    const parts = { channel, owners: () => deployments.filter((deployment) => runsOn(deployment, channel)), slicer, history: gpus, begin: frontier };
+    const device = channel.boundary === 'gpu' ? gpuBook({ ...parts, attributionOf }) : wideBook({ ...parts, sharesOf: (owner, stretch) => attributionOf(owner).judge(stretch) });
     devices.set(key, device);
     sayIfShared(channel);
     return device;
@@ -107,7 +133,7 @@ export function correlator(options: { readonly deployments: readonly Deployment[
   }
 
   function request(state: DeploymentState, evidence: RequestEvidence, counts: boolean): void {
-    state.timeline.request(evidence);
+    state.timeline.evidence(evidence);
     const { start, end, firstToken } = evidence;
     if (evidence.model !== undefined) state.models.add(evidence.model);
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model, tenant: evidence.tenant };
@@ -135,7 +161,7 @@ export function correlator(options: { readonly deployments: readonly Deployment[
   }
 
   function counterWindow(state: DeploymentState, evidence: WindowEvidence, counts: boolean): void {
-    state.timeline.window(evidence);
+    state.timeline.evidence(evidence);
     if (evidence.model !== undefined) state.models.add(evidence.model);
     if (!counts) return;
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model };
@@ -144,6 +170,14 @@ export function correlator(options: { readonly deployments: readonly Deployment[
       const ended = evidence.requests?.[outcome];
       if (ended !== undefined) slicer.requests(evidence.to, { ...subject, outcome, requests: ended, inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 });
     }
+  }
+
+  function steps(state: DeploymentState, evidence: StepsEvidence, counts: boolean): void {
+    state.timeline.evidence(evidence);
+    if (evidence.model !== undefined) state.models.add(evidence.model);
+    if (!counts) return;
+    const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model };
+    for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
   }
 
   const samples = new Map<string, GaugeSample>();
@@ -160,7 +194,7 @@ export function correlator(options: { readonly deployments: readonly Deployment[
 
   return {
     watch: (channel) => void deviceOf(channel),
-    span: (span) => deviceOf(span.channel).span(span, frontier),
+    span: (span) => deviceOf(span.channel).span(span),
     assign(deployment, places) {
       const before = assigned.get(deployment);
       if (before?.size === places.size && [...places].every((place) => before.has(place))) return;
@@ -177,7 +211,9 @@ export function correlator(options: { readonly deployments: readonly Deployment[
       const state = named(name);
       if (event.kind === 'request') request(state, event, counts);
       else if (event.kind === 'window') counterWindow(state, event, counts);
-      else if (event.kind === 'hole') state.timeline.hole(event.from, event.to);
+      else if (event.kind === 'steps') steps(state, event, counts);
+      else if (event.kind === 'hole' || event.kind === 'idle') state.timeline.evidence(event);
+      else if (event.kind === 'engine') state.timeline.engine(event);
       else if (event.kind === 'gauge') gauge({ deployment: name, model: event.model ?? state.model }, event);
       else if (event.kind === 'flagged') flag(event, name);
     },
@@ -186,22 +222,28 @@ export function correlator(options: { readonly deployments: readonly Deployment[
     held: (device, name, value, from, to) => slicer.gauge(from, to, name, value, { device }),
     flag,
     skip(to) {
-      for (const device of devices.values()) device.flush(frontier);
+      for (const device of devices.values()) device.skip(to);
       for (const deployment of deployments) deployment.timeline.advance(to);
       frontier = to;
     },
-    advance(to) {
-      if (to <= frontier) return;
-      const stretchesOf = new Map(deployments.map((deployment) => [deployment, deployment.timeline.advance(to)] as const));
-      // The GPUs first: wider boundaries take their phases.
-      for (const device of [...devices.values()].toSorted((x, y) => width(x) - width(y))) device.sweep(frontier, to, stretchesOf);
-      gpus.forget(instant(Math.min(to, ...[...devices.values()].map((device) => device.pendingFrom() ?? to))));
-      frontier = to;
-    },
+    advance: (to) => sweep(to, window.to !== undefined && to >= window.to),
+    finish: (to) => void sweep(to, true),
   };
-}
 
-const width = ({ channel }: Device): number => BOUNDARIES.indexOf(channel.boundary);
+  function sweep(to: Instant, last: boolean): Instant {
+    // Behind the end of a recording its evidence goes on for as long as a sensor shows late.
+    const known = last ? later(to, seconds(MARGIN_SECONDS)) : to;
+    const stretchesOf = new Map(deployments.map((deployment) => [deployment, deployment.timeline.advance(known)] as const));
+    const [inner, outer] = [true, false].map((gpu) => [...devices.values()].filter(({ channel }) => (channel.boundary === 'gpu') === gpu));
+    for (const device of inner ?? []) device.sweep(to, stretchesOf, last);
+    const booked = instant(Math.min(to, ...(inner ?? []).map((device) => device.bookedUntil())));
+    // The GPUs first: wider boundaries take their phases.
+    for (const device of outer ?? []) device.sweep(booked, stretchesOf, last);
+    gpus.forget(instant(Math.min(booked, ...(outer ?? []).map((device) => device.pendingFrom() ?? booked))));
+    frontier = booked;
+    return booked;
+  }
+}
 
 function clipInterval(from: Instant, to: Instant, window: { readonly from: Instant; readonly to?: Instant }): Window | undefined {
   const cut = { from: from < window.from ? window.from : from, to: window.to !== undefined && to > window.to ? window.to : to };

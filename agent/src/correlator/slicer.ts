@@ -54,6 +54,8 @@ export interface FlagFact extends Subject {
 export interface Slicer {
   /** The edges of the grid strictly between two moments. */
   edgesWithin(from: Instant, to: Instant): Instant[];
+  /** The number of the cell that a moment lies in. */
+  cellAt(at: Instant): number;
   energy(at: Instant, fact: EnergyFact): void;
   tokens(from: Instant, to: Instant, token: TokenKind, count: number, subject: Subject): void;
   requests(at: Instant, fact: RequestFact): void;
@@ -135,6 +137,7 @@ export function slicer(options: SlicerOptions): Slicer {
       for (let cell = cellOf(from) + 1; cell * length < to; cell += 1) if (cell * length > from) edges.push(instant(cell * length));
       return edges;
     },
+    cellAt: cellOf,
     energy(at, { device, boundary, phase, source, method, contains, ...amounts }) {
       const cell = place(at);
       const { deployment, model } = amounts;

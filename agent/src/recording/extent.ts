@@ -2,7 +2,7 @@
 import { instant, seconds, toIso, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Window } from '../sampler/integrator.js';
-import type { Channel, Evidence, Flagged, RecordedPower, RecordedServing } from '../sources/source.js';
+import type { Channel, EngineFacts, Evidence, Flagged, RecordedPower, RecordedServing, ServingEvent } from '../sources/source.js';
 
 export interface ChannelExtent {
   readonly channel: Channel;
@@ -36,23 +36,29 @@ export async function scanPower(power: RecordedPower): Promise<{ channels: Chann
   return { channels: [...seen.values()].map(({ intervals, ...rest }) => ({ ...rest, period: seconds(median(intervals)) })), flagged };
 }
 
+/** What a serving source says about time. */
+export type Said = Exclude<ServingEvent, Flagged | { readonly kind: 'watermark' }>;
+
 export interface ServingScan {
   /** In the order of the file. */
   readonly evidence: readonly Evidence[];
-  readonly gauges: readonly { readonly gauge: string; readonly value: number; readonly at: Instant; readonly model?: string }[];
+  readonly gauges: readonly Extract<Said, { kind: 'gauge' }>[];
+  readonly engine: readonly EngineFacts[];
   readonly flagged: Flagged[];
 }
 
 export async function scanServing(serving: RecordedServing): Promise<ServingScan> {
   const evidence: Evidence[] = [];
-  const gauges: { gauge: string; value: number; at: Instant; model?: string }[] = [];
+  const gauges: Extract<Said, { kind: 'gauge' }>[] = [];
+  const engine: EngineFacts[] = [];
   const flagged: Flagged[] = [];
   for await (const event of serving.events()) {
     if (event.kind === 'flagged') flagged.push(event);
     else if (event.kind === 'gauge') gauges.push(event);
-    else if (event.kind !== 'watermark' && event.kind !== 'engine') evidence.push(event);
+    else if (event.kind === 'engine') engine.push(event);
+    else if (event.kind !== 'watermark') evidence.push(event);
   }
-  return { evidence, gauges, flagged };
+  return { evidence, gauges, engine, flagged };
 }
 
 export const evidenceFrom = (evidence: Evidence): Instant => (evidence.kind === 'request' ? evidence.start : evidence.from);

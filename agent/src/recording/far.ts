@@ -5,14 +5,15 @@ import type { Evidence, Flagged, RequestEvidence } from '../sources/source.js';
 import { holesOfUnusable } from '../sources/serving/holes.js';
 import { evidenceFrom, evidenceTo } from './extent.js';
 
-const DAY_SECONDS = 86_400;
+/** Evidence further away from the power log than this can't belong to it. */
+export const FAR_SECONDS = 86_400;
 
 /**
  * Leaves out far-away evidence, says so, and makes holes where a left-out request may really have run: there the
  * evidence is not whole, so idle can't be claimed. It moves no window.
  */
 export function usableEvidence(evidence: readonly Evidence[], power: Window | undefined, file: string): { evidence: Evidence[]; flagged: Flagged[] } {
-  const isFar = (each: Evidence): boolean => power !== undefined && (evidenceTo(each) < power.from - DAY_SECONDS || evidenceFrom(each) > power.to + DAY_SECONDS);
+  const isFar = (each: Evidence): boolean => power !== undefined && (evidenceTo(each) < power.from - FAR_SECONDS || evidenceFrom(each) > power.to + FAR_SECONDS);
   const far = evidence.filter((each) => each.kind !== 'hole' && isFar(each));
   // Where everything is far away the two sides do not overlap at all, which is said elsewhere.
   if (far.length === 0 || far.length === evidence.filter((each) => each.kind !== 'hole').length) return { evidence: [...evidence], flagged: [] };

@@ -1,6 +1,6 @@
 /**
- * A recording through the very pipeline of `run`: recorded sensors and logs in, batches out. It is read twice: once to
- * learn what it covers (window, pace of each sensor, evidence), once to integrate.
+ * A recording through the very pipeline of `run`: recorded sensors and logs in, batches out. It is read three times: to
+ * learn what it covers (window, pace of each sensor), to learn what the work of its deployments draws, and to book.
  */
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
@@ -10,20 +10,21 @@ import { SCHEMA_VERSION, type Batch } from '@joulebook/shared/batch.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
 import { instant, seconds, toIso, type Instant, type Seconds } from '@joulebook/shared/units.js';
-import { correlator, type Correlator } from '../correlator/correlator.js';
+import type { Attribution } from '../attribution/attribution.js';
+import { correlator } from '../correlator/correlator.js';
 import { deploymentsOf, servedBy, type Deployment } from '../sources/deployments.js';
 import { intake } from '../correlator/intake.js';
-import { slicer } from '../correlator/slicer.js';
+import { slicer, type Slicer } from '../correlator/slicer.js';
 import { chooser } from '../sampler/chooser.js';
 import { integrator, type Window } from '../sampler/integrator.js';
 import { livePowerKinds } from '../sources/index.js';
 import type { Channel, Flagged } from '../sources/source.js';
-import { usableEvidence } from './far.js';
-import { extentOf, scanPower, scanServing, union, windowOf, type ChannelExtent } from './extent.js';
+import { scanPower, union, windowOf, type ChannelExtent, type Said } from './extent.js';
 import { inTimeOrder } from './merge.js';
 import { openRecording, type OpenedRecording, type OpenedServing } from './open.js';
 import type { Recording } from './manifest.js';
 import { NO_TIME_ORIGIN, runSlices } from './runs.js';
+import { servingFeed, type ServingFeed } from './serving-feed.js';
 
 export interface ReplayOptions {
   /** Slice length in seconds; the manifest's, else 1. */
@@ -40,6 +41,12 @@ export interface ReplaySummary {
 }
 
 const SLICES_PER_BATCH = 1000;
+/** What a deployment draws is learnt from so much of a recording before it is booked, and on while it is. */
+const LEARN_SECONDS = 4 * 3_600;
+/** Readings so long behind the window still say how late its last ones were shown. */
+const AFTER_SECONDS = 60;
+/** Evidence without power is told in such pieces of time. */
+const STRIDE_SECONDS = 60;
 
 export async function* replay(recording: Recording, options: ReplayOptions, summarise: (summary: ReplaySummary) => void): AsyncGenerator<Batch> {
   const { manifest } = recording;
@@ -54,10 +61,13 @@ export async function* replay(recording: Recording, options: ReplayOptions, summ
   let window: Window | undefined;
   let readings = 0;
   if (opened.power.length > 0 || opened.serving.length > 0) {
-    const prepared = await prepare(opened, manifest, options);
+    const prepared = await prepare(opened, options);
     ({ window, readings } = prepared);
     flagged.push(...prepared.flagged);
-    for await (const slices of playThrough(opened, prepared)) {
+    const attributions = new Map<string, Attribution>();
+    await learn(opened, prepared, manifest, attributions);
+    const cells = slicer({ length: seconds(options.slice ?? manifest.slice ?? 1), window, site: manifest.site, labels: manifest.labels });
+    for await (const slices of playThrough(opened, prepared, cells, attributions)) {
       for (const slice of slices) pending.push(slice);
       while (pending.length >= SLICES_PER_BATCH) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
     }
@@ -78,59 +88,58 @@ interface Prepared {
   readonly readings: number;
   readonly channels: readonly ChannelExtent[];
   readonly flagged: readonly Flagged[];
-  readonly slices: ReturnType<typeof slicer>;
-  readonly facts: Correlator;
+  readonly deployments: readonly Deployment[];
+  readonly serving: readonly { readonly opened: OpenedServing; readonly feed: ServingFeed }[];
 }
 
-async function prepare(opened: OpenedRecording, manifest: Recording['manifest'], options: ReplayOptions): Promise<Prepared> {
+async function prepare(opened: OpenedRecording, options: ReplayOptions): Promise<Prepared> {
   const power = await Promise.all(opened.power.map(({ source }) => scanPower(source)));
   const channels = power.flatMap((scan) => scan.channels);
   if (opened.power.length > 0 && channels.every(({ readings }) => readings < 2)) throw new TelemetryError('NO_ENERGY', 'No power file has two readings of one device: there is no energy between less than two.', 'abort');
   const powerExtent = union(channels);
-  const flagged: Flagged[] = power.flatMap((scan) => scan.flagged);
-
-  const serving: { opened: OpenedServing; scan: Awaited<ReturnType<typeof scanServing>> }[] = [];
-  for (const each of opened.serving) {
-    if (!each.source) continue;
-    const scan = await scanServing(each.source);
-    const usable = usableEvidence(scan.evidence, powerExtent, each.entry.file ?? each.entry.format);
-    flagged.push(...scan.flagged, ...usable.flagged);
-    serving.push({ opened: each, scan: { ...scan, evidence: usable.evidence } });
-  }
-  const extents = serving.map(({ scan }) => extentOf(scan.evidence)).filter((extent) => extent !== undefined);
-  const window = windowOf(powerExtent, union(extents), {
+  const serving: { opened: OpenedServing; feed: ServingFeed }[] = [];
+  for (const each of opened.serving) if (each.source) serving.push({ opened: each, feed: await servingFeed(each.source, powerExtent, each.entry.file ?? each.entry.format) });
+  const window = windowOf(powerExtent, union(serving.flatMap(({ feed }) => feed.extent ?? [])), {
     from: options.from ?? opened.window.from,
     to: options.to ?? opened.window.to,
   });
-
-  const slices = slicer({ length: seconds(options.slice ?? manifest.slice ?? 1), window, site: manifest.site, labels: manifest.labels });
   const deployments = deploymentsOf(opened.serving.map(({ entry }) => ({ ...entry, kind: entry.format })));
   checkDevices(deployments, channels);
-  const facts = correlator({ deployments, window, slicer: slices });
-  for (const { channel } of channels) if (channel.use !== 'check') facts.watch(channel);
-  for (const each of flagged) facts.flag(each);
-  for (const { opened: { entry, counts }, scan } of serving) {
-    for (const evidence of scan.evidence) facts.evidence(entry.deployment, evidence, counts);
-    for (const gauge of scan.gauges) facts.evidence(entry.deployment, { kind: 'gauge', ...gauge }, counts);
-  }
-  for (const [deployment, extent] of wholeExtents(serving)) facts.whole(deployment, extent.from, extent.to);
-  return { window, readings: channels.reduce((sum, each) => sum + each.readings, 0), channels, flagged, slices, facts };
+  const flagged = [...power.flatMap((scan) => scan.flagged), ...serving.flatMap(({ feed }) => feed.flagged)];
+  return { window, readings: channels.reduce((sum, each) => sum + each.readings, 0), channels, flagged, deployments, serving };
 }
 
 /** Requests are fully known where every request log of the deployment speaks. */
-function wholeExtents(serving: readonly { opened: OpenedServing; scan: { evidence: Parameters<typeof extentOf>[0] } }[]): Map<string, Window> {
+function wholeExtents(serving: Prepared['serving']): Map<string, Window> {
   const whole = new Map<string, Window>();
-  for (const { opened, scan } of serving) {
-    const extent = extentOf(scan.evidence.filter((each) => each.kind === 'request'));
-    if (!extent) continue;
+  for (const { opened, feed: { requestsExtent } } of serving) {
+    if (!requestsExtent) continue;
     const { deployment } = opened.entry;
     const known = whole.get(deployment);
-    whole.set(deployment, known ? { from: instant(Math.max(known.from, extent.from)), to: instant(Math.min(known.to, extent.to)) } : extent);
+    whole.set(deployment, known ? { from: instant(Math.max(known.from, requestsExtent.from)), to: instant(Math.min(known.to, requestsExtent.to)) } : requestsExtent);
   }
   return whole;
 }
 
-async function* playThrough(opened: OpenedRecording, { window, channels, slices, facts }: Prepared): AsyncGenerator<Slice[]> {
+/** Plays the recording once without keeping its facts, so that the first minutes are divided as well as the last. */
+async function learn(opened: OpenedRecording, prepared: Prepared, manifest: Recording['manifest'], attributions: Map<string, Attribution>): Promise<void> {
+  const { window } = prepared;
+  if (prepared.serving.length === 0 || !prepared.channels.some(({ channel }) => channel.boundary === 'gpu')) return;
+  const enough = { from: window.from, to: instant(Math.min(window.to, window.from + LEARN_SECONDS)) };
+  const slices = slicer({ length: seconds(10), window: enough, site: manifest.site, labels: manifest.labels });
+  for await (const _ of playThrough(opened, { ...prepared, window: enough, flagged: [] }, slices, attributions));
+}
+
+async function* playThrough(opened: OpenedRecording, { window, channels, deployments, serving, flagged }: Prepared, slices: Slicer, attributions: Map<string, Attribution>): AsyncGenerator<Slice[]> {
+  const facts = correlator({ deployments, window, slicer: slices, attributions });
+  for (const { channel } of channels) if (channel.use !== 'check') facts.watch(channel);
+  for (const each of flagged) facts.flag(each);
+  for (const [deployment, extent] of wholeExtents(serving)) facts.whole(deployment, extent.from, extent.to);
+  const feeds = serving.map(({ opened: { entry, counts }, feed }) => ({ feed: feed.open(), tell: (event: Said) => facts.evidence(entry.deployment, event, counts) }));
+  const listen = async (at: Instant): Promise<void> => {
+    for (const { feed, tell } of feeds) for await (const event of feed.upTo(at)) tell(event);
+  };
+
   // A channel may be kept in several files (rotation), each with its own pace: the slowest says what is normal.
   const periods = new Map<string, Seconds>();
   for (const { channel, period } of channels) periods.set(channel.id, seconds(Math.max(period, periods.get(channel.id) ?? 0)));
@@ -144,18 +153,24 @@ async function* playThrough(opened: OpenedRecording, { window, channels, slices,
   for (const { channel, to } of channels) ends.set(channel.id, instant(Math.max(to, ends.get(channel.id) ?? to)));
 
   let swept = window.from;
+  const sweepTo = async (to: Instant): Promise<Slice[]> => {
+    swept = to < window.to ? to : window.to;
+    await listen(swept);
+    return slices.close(facts.advance(swept));
+  };
   for await (const event of inTimeOrder(opened.power.map(({ source }) => source.events()))) {
+    if ('at' in event && event.at > window.to + AFTER_SECONDS) break;
     take(event);
     if (event.kind !== 'reading') continue;
     reached.set(event.channel.id, event.at >= (ends.get(event.channel.id) ?? event.at) ? instant(Infinity) : event.at);
     const slowest = instant(Math.min(choose.settled(), ...reached.values(), event.at));
-    if (slowest < swept + 1) continue;
-    swept = slowest < window.to ? slowest : window.to;
-    facts.advance(swept);
-    yield slices.close(swept);
+    if (slowest >= swept + 1) yield await sweepTo(slowest);
   }
+  // Without power, or behind its end, evidence still has its tokens to tell, a piece of time after the other.
+  while (swept < window.to) yield await sweepTo(instant(swept + STRIDE_SECONDS));
+  await listen(instant(Infinity));
   for (const span of choose.finish()) facts.span(span);
-  facts.advance(window.to);
+  facts.finish(window.to);
   for (const { channel } of channels) if (choose.booked(channel)) facts.edge(channel, spans.edge(channel));
   yield slices.finish(window.to);
 }

@@ -1,0 +1,217 @@
+/**
+ * Evidence → what ran over time, for one deployment. The most precise evidence that speaks about a moment wins:
+ *
+ *   steps      ├p┤├d┤├d┤├d┤├p+d┤├d┤├d┤          iterations: what ran in each
+ *   requests   ──┤prefill├──────decode──────┤   arrivals, first tokens, ends
+ *   windows    ├─────┼─────┼─────┼─────┼─────┤  counts between two looks
+ *   role       ─────────── decode ───────────   a pool of disaggregated serving: the phase of whatever runs
+ *   idle, holes      ├────┤                     nobody ran; nobody knows
+ *
+ * The timeline is swept once: `advance(to)` hands out everything before `to` and forgets it. Evidence that comes later
+ * about a time already swept no longer tells a phase (its tokens are counted all the same); the sweep waits for it within bounds.
+ */
+import { instant, type Instant } from '@joulebook/shared/units.js';
+import TinyQueue from 'tinyqueue';
+import type { EngineFacts, Evidence, Role, StepsEvidence, WindowEvidence } from '../sources/source.js';
+import { requestsWork } from './requests-work.js';
+import { speed } from './speed.js';
+import { decodeOnly, prefillOnly, type Counts, type Stretch, type Work } from './work.js';
+
+export interface Timeline {
+  evidence(evidence: Evidence): void;
+  engine(facts: EngineFacts): void;
+  /** Requests are fully known here: nobody running means idle. */
+  whole(from: Instant, to: Instant): void;
+  /** Consecutive stretches from the last call's end (or from `begin`) to `to`. */
+  advance(to: Instant): Stretch[];
+}
+
+/** How many of each are on at a moment of the sweep. */
+type Counter = 'prefill' | 'decode' | 'waiting' | 'active' | 'whole' | 'idle' | 'hole' | 'windowBusy' | 'windowIdle' | 'windowUnknown';
+
+interface Edge {
+  readonly at: Instant;
+  readonly step: 1 | -1;
+  /** A counter, iterations, or a window. */
+  readonly what: Counter | Work | Counts;
+}
+
+export interface TimelineOptions {
+  readonly begin: Instant;
+  readonly role?: Role | undefined;
+  /** No serving source says anything but the role. */
+  readonly roleOnly?: boolean;
+}
+
+/** Between two iterations of an engine that has requests lies no more than this; it belongs to the iteration before it. */
+const LONGEST_PAUSE_SECONDS = 0.5;
+/** Most prompt tokens in an iteration where the engine does not say it. */
+const USUAL_CHUNK_TOKENS = 4_096;
+
+export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Timeline {
+  const count: Record<Counter, number> = { prefill: 0, decode: 0, waiting: 0, active: 0, whole: 0, idle: 0, hole: 0, windowBusy: 0, windowIdle: 0, windowUnknown: 0 };
+  const iterations = new Set<Work>();
+  const windows = new Set<Counts>();
+  const edges = new TinyQueue<Edge>([], (a, b) => a.at - b.at);
+  const alone = speed();
+  const requests = requestsWork();
+  /** The last iterations of each rank, which what follows is held to. */
+  const last = new Map<string, { readonly evidence: StepsEvidence; readonly work: Work }>();
+  const looks = new Map<string, WindowEvidence>();
+  let frontier = begin;
+  let chunkTokens = USUAL_CHUNK_TOKENS;
+
+  const add = (from: Instant, to: Instant, what: Edge['what']): void => {
+    if (to <= from || to <= frontier) return;
+    edges.push({ at: from, step: 1, what });
+    edges.push({ at: to, step: -1, what });
+  };
+
+  function steps(evidence: StepsEvidence): void {
+    const rank = evidence.rank ?? '';
+    const before = last.get(rank);
+    const pause = before ? evidence.from - before.evidence.to : Infinity;
+    if (before && pause > 0 && pause <= LONGEST_PAUSE_SECONDS) add(before.evidence.to, evidence.from, before.work);
+    alone.learn(evidence);
+    const work = workOf(evidence);
+    if (!work) return;
+    last.set(rank, { evidence, work });
+    add(evidence.from, evidence.to, work);
+  }
+
+  /** Undefined for iterations without work. */
+  function workOf({ from, to, steps: number, prefillTokens, prefills, decodes, kvTokens }: StepsEvidence): Work | undefined {
+    if (decodes <= 0 && prefillTokens <= 0 && prefills <= 0) return undefined;
+    if (decodes <= 0) return prefillOnly;
+    const sequences = decodes / Math.max(number, 1e-9);
+    if (prefillTokens <= 0) return decodeOnly(sequences);
+    const each = (to - from) / number;
+    const decode = Math.min(each, alone.decode(sequences, kvTokens) ?? each / 2);
+    const prefill = Math.min(each, alone.prefill(prefillTokens / number) ?? each - decode);
+    return { prefill: prefill / each, decode: decode / each, sequences, idle: 0, mixing: 'iteration' };
+  }
+
+  function window(evidence: WindowEvidence): void {
+    const key = `${evidence.rank ?? ''}\u0000${evidence.model ?? ''}`;
+    const before = looks.get(key);
+    looks.set(key, evidence);
+    const { from, to, tokens, busy, saturated, credits, running, phaseSeconds } = evidence;
+    const input = tokens.input === undefined && tokens.cachedInput === undefined ? undefined : (tokens.input ?? 0);
+    const { output } = tokens;
+    const prefillTokens = evidence.prefillTokens ?? input ?? 0;
+    const atWork = Math.max(1, ((running ?? 0) + (before?.to === from ? (before.running ?? running ?? 0) : (running ?? 0))) / 2);
+    if (prefillTokens > 0 || (output ?? 0) > 0) {
+      // One that only knows its output can't tell what else ran.
+      if (input === undefined && evidence.prefillTokens === undefined && phaseSeconds === undefined) return add(from, to, 'windowBusy');
+      if (output === undefined) return add(from, to, 'windowBusy');
+      const decodeSteps = evidence.decodeSteps ?? output / atWork;
+      return add(from, to, { from, to, prefillTokens, decodeTokens: output, decodeSteps, phaseSeconds });
+    }
+    if (saturated) return add(from, to, 'windowBusy');
+    // A request runs and yields nothing: its prompt is being computed, and will be credited at its first token.
+    if (credits === 'firstToken' && (running ?? 0) > 0 && output === 0) return add(from, to, { from, to, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0 });
+    if (busy === undefined) return add(from, to, 'windowUnknown');
+    return add(from, to, busy > 0 ? 'windowBusy' : 'windowIdle');
+  }
+
+  function place(before: Instant): void {
+    for (const { from, firstToken } of requests.place(before)) add(from, firstToken, 'prefill');
+  }
+
+  function take({ what, step }: Edge): void {
+    if (typeof what === 'string') count[what] += step;
+    else if ('decodeTokens' in what) step > 0 ? windows.add(what) : windows.delete(what);
+    else step > 0 ? iterations.add(what) : iterations.delete(what);
+  }
+
+  const stretch = (from: Instant, to: Instant): Stretch => {
+    const plain = (state: 'active' | 'idle' | 'unknown'): Stretch => ({ from, to, state, work: [] });
+    const working = (work: readonly Work[]): Stretch => ({ from, to, state: 'work', work: role ? [ofRole(role)] : work });
+    if (roleOnly && role) return working([]);
+    if (iterations.size > 0) return working([...iterations]);
+    if (count.active > 0 && !role) return plain('active');
+    if (count.prefill + count.decode + count.waiting + count.active > 0) return working([workOfRequests()]);
+    if (count.idle > 0 && windows.size === 0 && count.windowBusy === 0 && count.hole === 0) return plain('idle');
+    if (count.whole > 0) return plain(count.hole === 0 ? 'idle' : 'unknown');
+    if (windows.size > 0 && role) return working([]);
+    if (windows.size > 0 && count.windowBusy === 0) return { from, to, state: 'work', work: windowWork([...windows]), window: sumOf([...windows]) };
+    if (count.windowBusy > 0) return role ? working([]) : plain('active');
+    return plain(count.windowIdle > 0 && count.windowUnknown === 0 && count.hole === 0 ? 'idle' : 'unknown');
+  };
+
+  function workOfRequests(): Work {
+    if (count.decode === 0) return prefillOnly;
+    if (count.prefill === 0) return decodeOnly(count.decode);
+    const iterationsPerSecond = (requests.prefillSpeed() ?? chunkTokens) / chunkTokens;
+    const decode = Math.min(1, iterationsPerSecond * (requests.stepSeconds() ?? 0));
+    return { prefill: 1, decode: Math.max(decode, 1e-3), sequences: count.decode, idle: 0, mixing: 'iteration' };
+  }
+
+  return {
+    evidence(evidence) {
+      switch (evidence.kind) {
+        case 'steps':
+          return steps(evidence);
+        case 'window':
+          return window(evidence);
+        case 'idle':
+          return add(evidence.from, evidence.to, 'idle');
+        case 'hole':
+          return add(evidence.from, evidence.to, 'hole');
+        case 'request': {
+          const { start, firstToken, end } = evidence;
+          if (firstToken === undefined) return add(start, end, 'active');
+          requests.add({ ...evidence, firstToken });
+          add(start, firstToken, 'waiting');
+          return add(firstToken, end, 'decode');
+        }
+      }
+    },
+    engine({ chunkTokens: told }) {
+      if (told !== undefined && told > 0) chunkTokens = told;
+    },
+    whole: (from, to) => add(from, to, 'whole'),
+    advance(to) {
+      place(to);
+      const stretches: Stretch[] = [];
+      while (frontier < to) {
+        for (let edge = edges.peek(); edge && edge.at <= frontier; edge = edges.peek()) {
+          edges.pop();
+          take(edge);
+        }
+        const next = edges.peek();
+        const until = next && next.at < to ? next.at : to;
+        stretches.push(stretch(frontier, until));
+        frontier = until;
+      }
+      return stretches;
+    },
+  };
+}
+
+const ofRole = (role: Role): Work => (role === 'prefill' ? prefillOnly : decodeOnly(1));
+
+/** What counts alone tell without a model: one kind of work, or both in turns that nobody knows. */
+function windowWork(windows: readonly Counts[]): Work[] {
+  const { prefillTokens, decodeTokens, phaseSeconds, from, to } = sumOf(windows);
+  if (phaseSeconds && phaseSeconds.prefill + phaseSeconds.decode > 0) {
+    const busy = Math.min(1, (phaseSeconds.prefill + phaseSeconds.decode) / (to - from));
+    const scale = busy / (phaseSeconds.prefill + phaseSeconds.decode);
+    return [{ prefill: phaseSeconds.prefill * scale, decode: phaseSeconds.decode * scale, sequences: 1, idle: 1 - busy, mixing: 'turns' }];
+  }
+  if (decodeTokens === 0) return [prefillOnly];
+  if (prefillTokens === 0) return [decodeOnly(1)];
+  return [{ prefill: 0.5, decode: 0.5, sequences: 1, idle: 0, mixing: 'turns' }];
+}
+
+function sumOf(windows: readonly Counts[]): Counts {
+  const [first, ...rest] = windows;
+  if (!first) throw new Error('no window to sum');
+  return rest.reduce((sum, each): Counts => {
+    const share = (part: Counts): number => Math.min(1, (Math.min(sum.to, each.to) - Math.max(sum.from, each.from)) / (part.to - part.from));
+    const from = instant(Math.max(sum.from, each.from));
+    const to = instant(Math.min(sum.to, each.to));
+    const of = (key: 'prefillTokens' | 'decodeTokens' | 'decodeSteps'): number => sum[key] * share(sum) + each[key] * share(each);
+    return { from, to, prefillTokens: of('prefillTokens'), decodeTokens: of('decodeTokens'), decodeSteps: of('decodeSteps') };
+  }, first);
+}

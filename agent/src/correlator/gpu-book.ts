@@ -1,0 +1,222 @@
+/**
+ * The books of one GPU. Energy and evidence are brought to one time axis (what a sensor shows late is looked up late), and
+ * booked in groups: as much energy as one reading, or one window of counts, can't be told apart any further by measuring.
+ *
+ *   spans      ├──┼──┼──┼──┼──┼──┤        stretches  ├p┤├d┤├d┤├p+d┤├d┤        windows  ├───────────┤
+ *   groups     ├──┼──┼──┼──┼──┼──┤        one span each; several of a sensor that averages; all of a window
+ *
+ * Inside a group the model says where the energy was drawn and in which phase; how much it was is what was measured.
+ */
+import type { Phase } from '@joulebook/shared/slice.js';
+import { instant, type Instant } from '@joulebook/shared/units.js';
+import type { Attribution, Lane as AttributionLane } from '../attribution/attribution.js';
+import { pure } from '../attribution/split.js';
+import type { Stretch } from '../attribution/work.js';
+import { energyBefore, type Span } from '../sampler/integrator.js';
+import type { Channel } from '../sources/source.js';
+import { bookParts, NOTHING, partOf, sumOf, type Device, type Drawn, type Owner, type TimedPart } from './book.js';
+import { coarseness } from './coarseness.js';
+import type { GpuHistory } from './gpu-history.js';
+import type { Slicer } from './slicer.js';
+
+/** A sensor that averages over this long or more can't tell what happened inside; several of its readings are divided as one. */
+const AVERAGING_SECONDS = 0.5;
+/** How many averaging times make a group. */
+const GROUP_OF_AVERAGES = 4;
+
+interface Lane {
+  readonly owner: Owner | undefined;
+  readonly attribution: AttributionLane | undefined;
+  /** On the time axis of the energy. */
+  stretches: Stretch[];
+}
+
+/** A piece of a group in which neither stretch nor reading changes. */
+interface Piece {
+  readonly from: Instant;
+  readonly to: Instant;
+  readonly stretch: Stretch;
+  /** µJ, not rounded. */
+  readonly energy: number;
+}
+
+export interface GpuBookParts {
+  readonly channel: Channel;
+  /** Who runs on it now. */
+  readonly owners: () => readonly Owner[];
+  readonly attributionOf: (owner: Owner) => Attribution;
+  readonly slicer: Slicer;
+  readonly history: GpuHistory<Owner>;
+  readonly begin: Instant;
+}
+
+export function gpuBook({ channel, owners, attributionOf, slicer, history, begin }: GpuBookParts): Device {
+  const readings = coarseness();
+  const lag = (channel.sensor.delay ?? 0) + (channel.sensor.averagedOver ?? 0) / 2;
+  const averaging = channel.sensor.averagedOver !== undefined && channel.measures === 'power' && channel.sensor.averagedOver >= AVERAGING_SECONDS ? channel.sensor.averagedOver : undefined;
+  let spans: Span[] = [];
+  /** µJ of the first span that are booked. */
+  let bookedOfFirst = 0;
+  let frontier = begin;
+  const lanes = new Map<string, Lane>();
+  let lastParts: readonly TimedPart[] = [];
+
+  function extend(stretchesOf: ReadonlyMap<Owner, readonly Stretch[]>): void {
+    const here = owners();
+    for (const owner of here.length > 0 ? here : [undefined]) {
+      const name = owner?.name ?? '';
+      const lane = lanes.get(name) ?? { owner, attribution: owner && attributionOf(owner).lane(), stretches: [] };
+      lanes.set(name, lane);
+      const shift = lag + (owner ? attributionOf(owner).offset() : 0);
+      for (const stretch of (owner && stretchesOf.get(owner)) ?? []) lane.stretches.push({ ...stretch, from: instant(stretch.from + shift), to: instant(stretch.to + shift), ...(stretch.window && { window: { ...stretch.window, from: instant(stretch.window.from + shift), to: instant(stretch.window.to + shift) } }) });
+    }
+    const names = new Set(here.length > 0 ? here.map(({ name }) => name) : ['']);
+    for (const name of lanes.keys()) if (!names.has(name)) lanes.delete(name);
+  }
+
+  const stretchAt = ({ stretches }: Lane, at: Instant): Stretch | undefined => stretches.find((stretch) => stretch.to > at);
+
+  /** Where the group that begins at the frontier ends; undefined: not known yet. */
+  function groupEnd(limit: Instant, last: boolean): Instant | undefined {
+    const [first] = spans;
+    if (!first || first.from > frontier) {
+      const until = first && first.from < limit ? first.from : limit;
+      return until > frontier ? until : undefined;
+    }
+    const window = [...lanes.values()].reduce((end, lane) => Math.max(end, stretchAt(lane, frontier)?.window?.to ?? 0), 0);
+    let end: number = first.to;
+    if (window > frontier) end = window;
+    else if (averaging !== undefined && [...lanes.values()].every(({ owner }) => owner && attributionOf(owner).ready())) end = spans.find((span) => span.to >= frontier + GROUP_OF_AVERAGES * averaging)?.to ?? Infinity;
+    if (end <= limit) return instant(end);
+    return last && limit > frontier ? limit : undefined;
+  }
+
+  /** The readings of a group, cut where stretches, cells and finer readings change. */
+  function piecesOf(lane: Lane, to: Instant): Piece[] {
+    const edges = new Set<number>([to, ...slicer.edgesWithin(frontier, to)]);
+    for (const { from, to: end } of lane.stretches) {
+      if (from >= to) break;
+      edges.add(end).add(from);
+    }
+    for (const span of spans) {
+      if (span.from >= to) break;
+      edges.add(span.from).add(span.to);
+      for (const piece of span.shape ?? []) edges.add(piece.to);
+    }
+    const pieces: Piece[] = [];
+    let at: number = frontier;
+    let nextSpan = 0;
+    let nextStretch = 0;
+    for (const edge of [...edges].filter((each) => each > frontier && each <= to).toSorted((a, b) => a - b)) {
+      let span = spans[nextSpan];
+      while (span && span.to <= at) span = spans[++nextSpan];
+      let stretch = lane.stretches[nextStretch];
+      while (stretch && stretch.to <= at) stretch = lane.stretches[++nextStretch];
+      const covered = span !== undefined && span.from <= at;
+      const known = stretch !== undefined && stretch.from <= at ? stretch : { from: instant(at), to: instant(edge), state: 'unknown' as const, work: [] };
+      pieces.push({ from: instant(at), to: instant(edge), stretch: known, energy: covered && span ? energyBefore(span, instant(edge)) - energyBefore(span, instant(at)) : 0 });
+      at = edge;
+    }
+    return pieces;
+  }
+
+  /** Takes what was drawn before `to` out of the pending spans. */
+  function take(to: Instant): Drawn {
+    let sum = NOTHING;
+    while (spans[0] && spans[0].from < to) {
+      const [span] = spans;
+      const upTo = span.to <= to ? span.microjoules : Math.round(energyBefore(span, to));
+      sum = sumOf(sum, partOf(span, upTo - bookedOfFirst, Math.min(span.to, to) - Math.max(span.from, frontier)));
+      bookedOfFirst = upTo;
+      if (span.to > to) break;
+      spans.shift();
+      bookedOfFirst = 0;
+    }
+    return sum;
+  }
+
+  function bookGroup(to: Instant): void {
+    const parts = new Map<string, TimedPart>();
+    const count = lanes.size;
+    for (const lane of lanes.values()) {
+      const { owner } = lane;
+      const pieces = piecesOf(lane, to);
+      const divided = lane.attribution ? lane.attribution.divide(pieces, averaging !== undefined) : pieces.map((piece) => ({ shares: pure(piece.stretch.state === 'work' ? 'unknown' : piece.stretch.state), weight: piece.energy }));
+      const whole = pieces.reduce((sum, { energy }) => sum + energy, 0);
+      const weights = divided.reduce((sum, { weight }) => sum + weight, 0);
+      const phases = new Set(divided.flatMap(({ shares }) => [...shares.of.keys()]));
+      for (const [index, { shares, weight }] of divided.entries()) {
+        const piece = pieces[index];
+        if (!piece) continue;
+        const asked = piece.to - piece.from;
+        const seen = spans.some((span) => span.from <= piece.from && span.to > piece.from) ? asked : 0;
+        for (const [phase, share] of shares.of) addPart(parts, slicer, { owner, phase, modelled: shares.modelled || (phases.size > 1 && weights !== whole), at: piece.from, weight: ((weights > 0 ? (weight * whole) / weights : asked) * share) / count, seconds: (seen * share) / count, askedSeconds: (asked * share) / count });
+      }
+      while (lane.stretches[0] && lane.stretches[0].to <= to) lane.stretches.shift();
+    }
+    const drawn = take(to);
+    const list = [...parts.values()];
+    bookParts(slicer, channel, drawn, list);
+    const sum = list.reduce((total, { weight }) => total + weight, 0);
+    history.record({ from: frontier, to, energy: drawn.microjoules, seconds: drawn.seconds, parts: list.map((part) => ({ ...part, weight: sum > 0 ? part.weight / sum : 1 / list.length })) });
+    lastParts = list;
+    frontier = to;
+  }
+
+  function followCoarseness(stretchesOf: ReadonlyMap<Owner, readonly Stretch[]>): void {
+    for (const owner of owners()) {
+      // Where a model divides, the error of a phase is stated; where nothing does, this is the reservation.
+      if (attributionOf(owner).ready()) continue;
+      for (const { phase, coarse, at } of readings.follow(owner.name, stretchesOf.get(owner) ?? [])) {
+        slicer.flag(at, { ...owner.subject(), code: 'COARSE', phase, detail: `${phase}: stretches with fewer than two power readings in them`, count: coarse ? 1 : 0, of: 1, device: channel.device });
+      }
+    }
+  }
+
+  const unknown = (at: Instant, seconds: number, asked: number): TimedPart[] => {
+    const here = owners();
+    return (here.length > 0 ? here : [undefined]).map((owner) => ({ owner, phase: 'unknown', modelled: false, weight: 1, at, seconds: seconds / Math.max(1, here.length), askedSeconds: asked / Math.max(1, here.length) }));
+  };
+
+  return {
+    channel,
+    span(span) {
+      readings.reading(span.from);
+      readings.reading(span.to);
+      if (span.to <= frontier) return bookParts(slicer, channel, partOf(span, span.microjoules, span.to - span.from), unknown(span.from, span.to - span.from, 0));
+      spans.push(span);
+      if (span.from >= frontier) return undefined;
+      // Late: its first part was booked as not seen. What it drew there is booked, but nothing tells its phase any more.
+      const late = Math.round(energyBefore(span, frontier));
+      if (spans.length === 1) bookedOfFirst = late;
+      return bookParts(slicer, channel, partOf(span, late, frontier - span.from), unknown(span.from, frontier - span.from, 0));
+    },
+    sweep(to, stretchesOf, last) {
+      extend(stretchesOf);
+      followCoarseness(stretchesOf);
+      const known = Math.min(...[...lanes.values()].map(({ stretches }) => stretches.at(-1)?.to ?? frontier));
+      const limit = instant(last ? Math.max(frontier, to) : Math.min(to, known));
+      for (let end = groupEnd(limit, last); end !== undefined && end > frontier; end = groupEnd(limit, last)) bookGroup(end);
+      readings.forget(frontier);
+    },
+    edge(at, { less, more }) {
+      if (less + more === 0 || lastParts.length === 0) return;
+      bookParts(slicer, channel, { ...NOTHING, low: -less, high: more }, lastParts.map((part) => ({ ...part, at, seconds: 0, askedSeconds: 0 })));
+    },
+    skip(to) {
+      const rest = take(instant(Infinity));
+      if (rest.seconds > 0) bookParts(slicer, channel, rest, unknown(frontier, rest.seconds, rest.seconds));
+      for (const lane of lanes.values()) lane.stretches = [];
+      frontier = to;
+    },
+    bookedUntil: () => frontier,
+    pendingFrom: () => (spans[0] && spans[0].from < frontier ? frontier : spans[0]?.from),
+  };
+}
+
+/** Parts of one cell, owner and phase are one fact. */
+function addPart(parts: Map<string, TimedPart>, slicer: Slicer, part: TimedPart): void {
+  const key = `${slicer.cellAt(part.at)}\u0000${part.owner?.name ?? ''}\u0000${part.phase satisfies Phase}\u0000${String(part.modelled)}`;
+  const known = parts.get(key);
+  parts.set(key, known ? { ...known, weight: known.weight + part.weight, seconds: known.seconds + part.seconds, askedSeconds: known.askedSeconds + part.askedSeconds } : part);
+}

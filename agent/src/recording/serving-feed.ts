@@ -1,0 +1,129 @@
+/**
+ * The evidence of a recording, given out as the replay gets there. A log in the order of time is read along, so that one of
+ * days and gigabytes takes no more memory than one of minutes; a table in any order is held whole.
+ *
+ *   replayed up to ──────────────┤
+ *   read up to     ──────────────┼── lookahead ──┤      what happened before may be told later
+ */
+import { instant, later, seconds, type Instant } from '@joulebook/shared/units.js';
+import type { Window } from '../sampler/integrator.js';
+import type { Flagged, RecordedServing, ServingEvent } from '../sources/source.js';
+import { evidenceFrom, evidenceTo, extentOf, scanServing, type Said } from './extent.js';
+import { FAR_SECONDS, usableEvidence } from './far.js';
+
+export interface ServingFeed {
+  /** Where it speaks; undefined: nowhere. */
+  readonly extent: Window | undefined;
+  /** Where every request is told; undefined where the source tells none. */
+  readonly requestsExtent: Window | undefined;
+  readonly flagged: readonly Flagged[];
+  /** Each call reads from the start. */
+  open(): OpenFeed;
+}
+
+export interface OpenFeed {
+  /** What is to be known once the replay has come to this moment, each event once. */
+  upTo(at: Instant): AsyncIterable<Said> | Iterable<Said>;
+}
+
+/** A log may tell at its end what began so long before. */
+const LOOKAHEAD = seconds(900);
+
+/** @param power evidence more than a day away from it is left out and told */
+export async function servingFeed(source: RecordedServing, power: Window | undefined, file: string): Promise<ServingFeed> {
+  return source.ordered ? await read(source, power, file) : await hold(source, power, file);
+}
+
+async function hold(source: RecordedServing, power: Window | undefined, file: string): Promise<ServingFeed> {
+  const scan = await scanServing(source);
+  const usable = usableEvidence(scan.evidence, power, file);
+  const said: Said[] = [...usable.evidence, ...scan.gauges, ...scan.engine];
+  return {
+    extent: extentOf(usable.evidence),
+    requestsExtent: extentOf(usable.evidence.filter(({ kind }) => kind === 'request')),
+    flagged: [...scan.flagged, ...usable.flagged],
+    open() {
+      let given = false;
+      return {
+        upTo() {
+          if (given) return [];
+          given = true;
+          return said;
+        },
+      };
+    },
+  };
+}
+
+async function read(source: RecordedServing, power: Window | undefined, file: string): Promise<ServingFeed> {
+  const isFar = (event: Said): boolean => power !== undefined && (timeOf(event).to < power.from - FAR_SECONDS || timeOf(event).from > power.to + FAR_SECONDS);
+  const flagged: Flagged[] = [];
+  const all = extentSoFar();
+  const requests = extentSoFar();
+  let far = 0;
+  let near = 0;
+  for await (const event of source.events()) {
+    if (event.kind === 'flagged') flagged.push(event);
+    else if (isSaid(event) && event.kind !== 'gauge' && event.kind !== 'engine' && event.kind !== 'hole') {
+      if (isFar(event)) {
+        far += 1;
+        continue;
+      }
+      near += 1;
+      all.add(timeOf(event));
+      if (event.kind === 'request') requests.add(timeOf(event));
+    }
+  }
+  if (far > 0 && near > 0) flagged.push({ kind: 'flagged', code: 'UNUSABLE_EVIDENCE', count: far, detail: `${file}: ${far} lines tell of times more than a day away from the power log; not used` });
+  // Where everything is far away the two sides do not overlap at all, which is said elsewhere.
+  const usable = (event: Said): boolean => near === 0 || !isFar(event);
+  return { extent: near > 0 ? all.extent() : await extentOfAll(source), requestsExtent: requests.extent(), flagged, open: () => reader(source, usable) };
+}
+
+function reader(source: RecordedServing, usable: (event: Said) => boolean): OpenFeed {
+  const events = source.events()[Symbol.asyncIterator]();
+  let next: Said | undefined;
+  let over = false;
+  return {
+    async *upTo(at) {
+      const limit = later(at, LOOKAHEAD);
+      while (!over) {
+        if (next !== undefined) {
+          if (timeOf(next).to > limit) return;
+          const event = next;
+          next = undefined;
+          yield event;
+        }
+        const { value, done } = await events.next();
+        if (done) over = true;
+        else if (isSaid(value) && usable(value)) next = value;
+      }
+      if (next !== undefined) yield next;
+    },
+  };
+}
+
+const isSaid = (event: ServingEvent): event is Said => event.kind !== 'flagged' && event.kind !== 'watermark';
+
+function timeOf(event: Said): Window {
+  if (event.kind === 'gauge' || event.kind === 'engine') return { from: event.at, to: event.at };
+  return { from: evidenceFrom(event), to: evidenceTo(event) };
+}
+
+function extentSoFar(): { add(window: Window): void; extent(): Window | undefined } {
+  let from = Infinity;
+  let to = -Infinity;
+  return {
+    add(window) {
+      from = Math.min(from, window.from);
+      to = Math.max(to, window.to);
+    },
+    extent: () => (from <= to ? { from: instant(from), to: instant(to) } : undefined),
+  };
+}
+
+async function extentOfAll(source: RecordedServing): Promise<Window | undefined> {
+  const all = extentSoFar();
+  for await (const event of source.events()) if (isSaid(event) && event.kind !== 'gauge' && event.kind !== 'engine' && event.kind !== 'hole') all.add(timeOf(event));
+  return all.extent();
+}
