@@ -3,7 +3,9 @@
  * readings. One for each deployment, fed by all its GPUs, since they share its work.
  */
 import type { Instant } from '@joulebook/shared/units.js';
+import { alignment, type Offset } from './alignment.js';
 import { blocks } from './blocks.js';
+import { learnt, type Learnt } from './learnt.js';
 import { powerModel, type Judged } from './power-model.js';
 import { windowModel } from './window-model.js';
 import { pure, type Shares } from './split.js';
@@ -24,31 +26,49 @@ export interface Division {
 }
 
 export interface Attribution {
-  /** For one device: its pieces come in their order. */
-  lane(): Lane;
+  /** How fast it works. */
+  readonly knows: Learnt;
+  /** For one device: its pieces come in their order. @param averagedOver its sensor shows the mean over so long before, in s */
+  lane(averagedOver: number): Lane;
+  /** What will be expected of its devices; stretches come in their order. */
+  expect(stretches: readonly Stretch[]): void;
   /** Phases of a stretch by what ran, where no energy of its own tells more. */
   judge(stretch: Stretch): Shares;
-  /** How much later than the evidence says the power shows it, in s. */
-  offset(): number;
+  /** How much later than the evidence says the power shows it, beyond its sensor's blur. @param stated what the sensor is known to be late, in s */
+  lag(stated: number): number;
+  offset(): Offset | undefined;
   /** Whether mixed work can be divided. */
   ready(): boolean;
+  debug(): unknown;
 }
 
 export interface Lane {
+  /** What its device drew; in order. */
+  drawn(from: Instant, to: Instant, watts: number): void;
   /** Learns from a group of neighbouring pieces and divides it. @param blurred the readings average over long times */
   divide(pieces: readonly MeasuredPiece[], blurred: boolean): Division[];
 }
 
+/** Of a stretch where nothing is learnt yet: prefill draws more than decode, and both more than idle. */
+const GUESS = { prefill: 1, decode: 0.6 };
+
 export function attribution(): Attribution {
   const power = powerModel();
   const windows = windowModel(power);
+  const clocks = alignment();
+  let lanes = 0;
 
-  function lane(): Lane {
+  function lane(averagedOver: number): Lane {
     const block = blocks(power);
+    // One device tells the offset for all: they have the same sensors, and the evidence has one clock.
+    const first = lanes++ === 0;
+    if (first) clocks.blur(averagedOver);
     return {
+      drawn(from, to, watts) {
+        if (first) clocks.drawn(from, to, watts);
+      },
       divide(pieces, blurred) {
-        const [first] = pieces;
-        if (first?.stretch.window) return windows.divide(pieces);
+        if (pieces[0]?.stretch.window) return windows.divide(pieces);
         block.add(pieces, blurred);
         const judged = pieces.map(({ stretch }): Judged => power.judge(stretch));
         // Without an expectation for each piece the readings' own shape divides them.
@@ -61,5 +81,22 @@ export function attribution(): Attribution {
     };
   }
 
-  return { lane, judge: (stretch) => power.judge(stretch).shares, offset: () => 0, ready: power.ready };
+  function expect(stretches: readonly Stretch[]): void {
+    for (const stretch of stretches) {
+      if (stretch.window || stretch.state === 'unknown' || stretch.state === 'active') continue;
+      const guess = Math.max(0, ...stretch.work.map(({ prefill, decode }) => GUESS.prefill * (prefill?.busy ?? 0) + GUESS.decode * (decode?.busy ?? 0)));
+      clocks.expected(stretch.from, stretch.to, guess);
+    }
+  }
+
+  return {
+    knows: learnt(),
+    lane,
+    expect,
+    judge: (stretch) => power.judge(stretch).shares,
+    lag: (stated) => clocks.offset()?.seconds ?? stated,
+    offset: clocks.offset,
+    ready: power.ready,
+    debug: power.debug,
+  };
 }

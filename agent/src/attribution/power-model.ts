@@ -1,34 +1,29 @@
 /**
- * What a second of each work draws, learnt from power and evidence, and what follows for dividing energy.
+ * What work draws, learnt from power and evidence, and what follows for dividing energy.
  *
- *     power = idle level + π_p·prefill + (π_d + π_n·sequences)·decode          prefill, decode: seconds of work per second
+ *     power above idle = b₀·busy + b₁·iterations + b₂·prompt tokens + b₃·decoded + b₄·KV tokens read        each per second
  *
- * In an iteration that does both, a phase's share is its share of the power above the idle level, each taken as it would
- * be alone; together they draw less than the sum, which one factor takes up. The fit is never trusted for how much energy
- * there is: that is measured. It says where in a reading's interval the energy was drawn, and whose it was.
+ * An iteration reads the weights once whatever it does, so what is alike in prefill and decode (b₀, b₁) counts once in an
+ * iteration that does both, and in full in what each phase would draw alone: that is what the iteration is divided by. The
+ * fit is never trusted for how much energy there is: that is measured. It says where in a reading's interval the energy was
+ * drawn, and whose it was.
  */
 import type { Phase } from '@joulebook/shared/slice.js';
 import { dot, regression } from './regression.js';
 import { pure, type Shares } from './split.js';
-import type { Stretch, Work } from './work.js';
+import type { Load, Stretch, Work } from './work.js';
 
 /** Work done in a block of time on one device, with what the device drew. */
 export interface Block {
   readonly seconds: number;
   readonly joules: number;
-  /** Seconds of the block in which nobody ran. */
+  /** Seconds in which nobody ran. */
   readonly idle: number;
-  /** Seconds of work in iterations of one kind. */
-  readonly alone: Load;
-  /** Seconds of work in iterations that did both. */
-  readonly together: Load;
-}
-
-/** `sequences`: decoding sequences × seconds of decode. */
-export interface Load {
+  /** Sums over the block. */
+  readonly load: Load;
+  /** Seconds of prefill and of decode, each as long as it would have taken alone. */
   readonly prefill: number;
   readonly decode: number;
-  readonly sequences: number;
 }
 
 export interface Judged {
@@ -46,91 +41,78 @@ export interface PowerModel {
   idleWatts(): number;
   /** Whether the idle level was seen, rather than taken from the rest. */
   knowsIdle(): boolean;
+  debug(): unknown;
 }
 
-const SEQUENCES = 64;
+/** Units that keep the columns of the fit of like size. */
+const UNITS: Load = { busy: 1, iterations: 50, promptTokens: 10_000, decoded: 1_000, kvTokens: 1e6 };
 /** Less of either work than this tells too little to divide by. */
 const ENOUGH_SECONDS = 1.5;
-/** A phase whose draw is known less well than this (relative standard error) is not divided by. */
-const WORST_ERROR = 0.5;
 /** An idle level that was never seen is taken as this part of the least that was drawn at work; the division hardly depends on it. */
 const IDLE_OF_LEAST = 0.4;
 /** Old blocks fade to half in about so many seconds of them. */
 const HALF_LIFE_SECONDS = 3_600;
 
+const columns = (load: Load): number[] => [load.busy / UNITS.busy, load.iterations / UNITS.iterations, load.promptTokens / UNITS.promptTokens, load.decoded / UNITS.decoded, load.kvTokens / UNITS.kvTokens];
+
 export function powerModel(): PowerModel {
   const idle = regression(1);
-  const working = regression(3);
-  /** Of the sum of both, what iterations draw that do both. */
-  const both = regression(1);
+  const working = regression(5);
   let least = Infinity;
   let seen = { prefill: 0, decode: 0 };
 
   const idleWatts = (): number => idle.solution()?.coefficients[0] ?? (Number.isFinite(least) ? IDLE_OF_LEAST * least : 0);
-  const columns = ({ prefill, decode, sequences }: Load): number[] => [prefill, decode, sequences / SEQUENCES];
-  const factor = (): number => Math.min(1.1, Math.max(0.5, both.solution()?.coefficients[0] ?? 1));
   const draw = (load: Load): number => dot(columns(load), working.solution()?.coefficients ?? []);
 
-  function learn({ seconds, joules, idle: still, alone, together }: Block): void {
+  function learn({ seconds, joules, idle: still, load, prefill, decode }: Block): void {
     const watts = joules / seconds;
     const fade = 0.5 ** (seconds / HALF_LIFE_SECONDS);
-    for (const fit of [idle, working, both]) fit.fade(fade);
+    for (const fit of [idle, working]) fit.fade(fade);
+    seen = { prefill: seen.prefill * fade + prefill, decode: seen.decode * fade + decode };
     if (still >= seconds * 0.999) return idle.add([1], watts, seconds);
     least = Math.min(least * (1 + 1e-4 * seconds), watts);
-    const mixed = together.prefill + together.decode;
-    const prefill = alone.prefill + together.prefill;
-    seen = { prefill: seen.prefill * fade + prefill, decode: seen.decode * fade + alone.decode + together.decode };
-    const above = watts - idleWatts();
-    const known = columns(alone);
-    if (mixed < 0.02 * seconds) return working.add(known.map((value) => value / seconds), above, seconds);
-    // Where prefill is seen alone too, mixed blocks tell how much the two save together; else they tell all there is of prefill.
-    const expected = draw(together) / seconds;
-    if (expected > 0) both.add([expected], above - dot(known, working.solution()?.coefficients ?? []) / seconds, seconds);
-    const by = factor();
-    return working.add(columns({ prefill: alone.prefill + by * together.prefill, decode: alone.decode + by * together.decode, sequences: alone.sequences + by * together.sequences }).map((value) => value / seconds), above, seconds * 0.3);
+    return working.add(columns(load).map((value) => value / seconds), watts - idleWatts(), seconds);
   }
 
-  const ready = (): boolean => {
-    if (seen.prefill < ENOUGH_SECONDS || seen.decode < ENOUGH_SECONDS) return false;
-    const solution = working.solution();
-    const [prefill = 0, decode = 0, perSequences = 0] = solution?.coefficients ?? [];
-    if (!solution || prefill <= 0 || decode + perSequences <= 0) return false;
-    return solution.errorOf([1, 0, 0]) < WORST_ERROR * prefill && solution.errorOf([0, 1, 1]) < WORST_ERROR * (decode + perSequences);
-  };
+  const ready = (): boolean => seen.prefill >= ENOUGH_SECONDS && seen.decode >= ENOUGH_SECONDS && working.solution() !== undefined;
 
   function judgeWork(work: readonly Work[]): Judged {
-    const kinds = kindsOf(work);
+    const kinds = PHASES.filter((phase) => work.some((each) => each[phase] !== undefined));
+    const still = work.some(({ mixing, ran }) => mixing === 'turns' && ran.busy < 1);
     const [only] = kinds;
     if (only === undefined) return { watts: undefined, shares: pure('active') };
-    if (!ready()) return { watts: undefined, shares: kinds.length === 1 ? pure(only) : pure('active') };
-    const level = idleWatts();
+    if (!ready()) return { watts: undefined, shares: kinds.length === 1 && !still ? pure(only) : pure('active') };
     const drawn = { prefill: 0, decode: 0, idle: 0 };
-    for (const each of work) {
-      const above = { prefill: draw({ prefill: each.prefill, decode: 0, sequences: 0 }), decode: draw({ prefill: 0, decode: each.decode, sequences: each.sequences * each.decode }) };
-      const sum = above.prefill + above.decode;
-      if (each.mixing === 'iteration') {
-        const total = level / work.length + sum * (above.prefill > 0 && above.decode > 0 ? factor() : 1);
-        drawn.prefill += sum > 0 ? (total * above.prefill) / sum : 0;
-        drawn.decode += sum > 0 ? (total * above.decode) / sum : 0;
-      } else {
-        const busy = Math.max(1e-9, each.prefill + each.decode);
-        const time = (level / work.length) * (1 - each.idle);
-        drawn.prefill += above.prefill + (time * each.prefill) / busy;
-        drawn.decode += above.decode + (time * each.decode) / busy;
-        drawn.idle += (level / work.length) * each.idle;
-      }
-    }
+    for (const each of work) addDrawn(drawn, each, idleWatts() / work.length);
     const watts = drawn.prefill + drawn.decode + drawn.idle;
     if (!(watts > 0)) return { watts: undefined, shares: pure('active') };
-    if (kinds.length === 1) return { watts, shares: pure(only) };
-    const of = new Map<Phase, number>(PHASES_OF_WORK.flatMap((phase) => (drawn[phase] > 0 ? [[phase, drawn[phase] / watts]] : [])));
+    if (kinds.length === 1 && !still) return { watts, shares: pure(only) };
+    const of = new Map<Phase, number>([...PHASES, 'idle' as const].flatMap((phase) => (drawn[phase] > 0 ? [[phase, drawn[phase] / watts]] : [])));
     return { watts, shares: { of, modelled: true } };
+  }
+
+  function addDrawn(drawn: { prefill: number; decode: number; idle: number }, { ran, prefill, decode, mixing }: Work, level: number): void {
+    const alone = { prefill: prefill ? draw(prefill) : 0, decode: decode ? draw(decode) : 0 };
+    const sum = alone.prefill + alone.decode;
+    if (mixing === 'turns') {
+      const busy = Math.max(1e-9, (prefill?.busy ?? 0) + (decode?.busy ?? 0));
+      const time = level * Math.min(1, ran.busy);
+      drawn.prefill += alone.prefill + (time * (prefill?.busy ?? 0)) / busy;
+      drawn.decode += alone.decode + (time * (decode?.busy ?? 0)) / busy;
+      drawn.idle += level - time;
+      return;
+    }
+    const total = level + draw(ran);
+    const share = sum > 0 ? alone.prefill / sum : prefill && decode ? 0.5 : prefill ? 1 : 0;
+    drawn.prefill += total * share;
+    drawn.decode += total * (1 - share);
   }
 
   return {
     learn,
     ready,
     idleWatts,
+    debug: () => ({ idle: idleWatts(), b: working.solution()?.coefficients, se: [0, 1, 2, 3, 4].map((i) => working.solution()?.errorOf([0, 1, 2, 3, 4].map((j) => (i === j ? 1 : 0)))) }),
     knowsIdle: () => idle.weight() > 0,
     judge({ state, work }) {
       if (state === 'work') return judgeWork(work);
@@ -139,8 +121,4 @@ export function powerModel(): PowerModel {
   };
 }
 
-const PHASES_OF_WORK = ['prefill', 'decode', 'idle'] as const;
-
-function kindsOf(work: readonly Work[]): (typeof PHASES_OF_WORK)[number][] {
-  return PHASES_OF_WORK.filter((phase) => work.some((each) => each[phase] > 0));
-}
+const PHASES = ['prefill', 'decode'] as const;

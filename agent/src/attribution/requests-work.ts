@@ -5,89 +5,74 @@
  *     arrival ····· queue ····· ├─prefill─┤ first token ─────── decode ─────── end
  *     arrival ·· queue ·· ├─prefill─┤ first token ──── decode ──── end
  *
- * How long prefill takes follows from requests that met no other prefill: their whole time to first token is theirs. The
- * prefills are laid back to back before their first tokens, the latest first, as an engine works them off one by one.
+ * The prefills are laid back to back before their first tokens, the latest first, as an engine works them off one by one;
+ * first tokens that came together are of one prefill.
  */
 import { instant, type Instant } from '@joulebook/shared/units.js';
 import type { RequestEvidence } from '../sources/source.js';
-import { dot, regression } from './regression.js';
+import type { Learnt } from './learnt.js';
 
+export type RequestWithFirstToken = RequestEvidence & { readonly firstToken: Instant };
+
+/** A prefill of one request, or of several that got their first tokens together. */
 export interface Placed {
   readonly from: Instant;
   readonly firstToken: Instant;
+  /** Computed; undefined where a request does not say. */
+  readonly promptTokens: number | undefined;
 }
 
 export interface RequestsWork {
-  add(request: RequestEvidence & { readonly firstToken: Instant }): void;
-  /** When the prefill of each request that began before this moment ran; each request is handed out once. */
+  add(request: RequestWithFirstToken): void;
+  /** When the prefills of the requests that began before this moment ran; each request is handed out once. */
   place(before: Instant): Placed[];
-  /** Prompt tokens per second of prefill, while it is known. */
-  prefillSpeed(): number | undefined;
-  /** Seconds of a decode step that is not held up by prefill, while it is known. */
-  stepSeconds(): number | undefined;
 }
 
-const ENOUGH = 5;
-const TOKENS = 1_000;
-const PACES_KEPT = 512;
+/** First tokens of one iteration are written this close to each other. */
+const TOGETHER_SECONDS = 0.002;
+/** Prefills that begin later than this behind the moment asked for can't push others back any more. */
+const BACKLOG_SECONDS = 60;
 
-const columnsOf = (tokens: number): number[] => [1, tokens / TOKENS, (tokens / TOKENS) ** 2];
+const begin = ({ start, scheduled }: RequestEvidence): Instant => (scheduled !== undefined && scheduled > start ? scheduled : start);
 
-export function requestsWork(): RequestsWork {
-  const undisturbed = regression(3);
-  const any = regression(3);
-  const paces: number[] = [];
-  let waiting: (RequestEvidence & { readonly firstToken: Instant })[] = [];
-  let lastFirstToken = -Infinity;
+export function requestsWork({ prefills, pace }: Learnt): RequestsWork {
+  /** By start from `next` on, once sorted. */
+  let waiting: RequestWithFirstToken[] = [];
+  let sorted = true;
 
-  const fit = (): readonly number[] | undefined => (undisturbed.weight() >= ENOUGH ? undisturbed : any.weight() >= ENOUGH ? any : undefined)?.solution()?.coefficients;
-  const secondsOf = (tokens: number | undefined): number | undefined => {
-    const coefficients = fit();
-    return coefficients === undefined || tokens === undefined ? undefined : dot(columnsOf(tokens), coefficients);
-  };
-  const begin = ({ start, scheduled }: RequestEvidence): Instant => (scheduled !== undefined && scheduled > start ? scheduled : start);
-
-  function learn(inOrder: readonly (RequestEvidence & { readonly firstToken: Instant })[]): void {
-    for (const [index, request] of inOrder.entries()) {
-      const from = begin(request);
-      const computed = request.tokens.input;
-      if (computed !== undefined && computed > 0) {
-        const alone = from >= lastFirstToken && !inOrder.some((other, at) => at > index && begin(other) < request.firstToken);
-        if (alone || request.scheduled !== undefined) undisturbed.add(columnsOf(computed), request.firstToken - from, 1);
-        any.add(columnsOf(computed), request.firstToken - Math.max(from, Math.min(lastFirstToken, request.firstToken)), 1);
-      }
-      lastFirstToken = Math.max(lastFirstToken, request.firstToken);
-      const { output } = request.tokens;
-      if (output !== undefined && output > 8) paces.push((request.end - request.firstToken) / (output - 1));
-      if (paces.length > PACES_KEPT) paces.shift();
+  function batchesOf(requests: readonly RequestWithFirstToken[]): RequestWithFirstToken[][] {
+    const batches: RequestWithFirstToken[][] = [];
+    for (const request of requests.toSorted((a, b) => b.firstToken - a.firstToken)) {
+      const batch = batches.at(-1);
+      if (batch?.[0] && batch[0].firstToken - request.firstToken <= TOGETHER_SECONDS) batch.push(request);
+      else batches.push([request]);
     }
+    return batches;
   }
 
   return {
-    add: (request) => void waiting.push(request),
+    add(request) {
+      waiting.push(request);
+      sorted = false;
+    },
     place(before) {
-      const known = waiting.toSorted((a, b) => a.firstToken - b.firstToken);
-      const due = known.filter((request) => request.start < before);
+      if (!sorted) waiting.sort((a, b) => a.start - b.start);
+      sorted = true;
+      const count = waiting.findIndex(({ start }) => start >= before);
+      const due = waiting.splice(0, count < 0 ? waiting.length : count);
       if (due.length === 0) return [];
-      waiting = known.filter((request) => request.start >= before);
-      learn(due);
+      const inOrder = due.toSorted((a, b) => a.firstToken - b.firstToken);
+      prefills.learn(inOrder.map((request) => ({ from: begin(request), tookUp: request.scheduled !== undefined, firstToken: request.firstToken, end: request.end, promptTokens: request.tokens.input })), pace.step());
+      const behind = waiting.slice(0, waiting.findIndex(({ start }) => start > before + BACKLOG_SECONDS));
       let until = Infinity;
-      return known.toReversed().flatMap((request): Placed[] => {
-        const from = begin(request);
-        const end = Math.max(from, Math.min(until, request.firstToken));
-        const takes = secondsOf(request.tokens.input);
-        const began = takes === undefined ? from : Math.max(from, end - takes);
-        until = began;
-        return request.start < before ? [{ from: instant(Math.min(began, request.firstToken)), firstToken: request.firstToken }] : [];
+      return batchesOf([...due, ...behind]).flatMap((batch): Placed[] => {
+        const firstToken = batch[0]?.firstToken ?? before;
+        const from = Math.min(...batch.map(begin));
+        const promptTokens = batch.reduce<number | undefined>((sum, { tokens }) => (sum === undefined || tokens.input === undefined ? undefined : sum + tokens.input), 0);
+        const takes = prefills.seconds(promptTokens);
+        until = takes === undefined ? from : Math.max(from, Math.min(until, firstToken) - takes);
+        return batch.some(({ start }) => start < before) ? [{ from: instant(Math.min(until, firstToken)), firstToken, promptTokens }] : [];
       });
-    },
-    prefillSpeed() {
-      const seconds = secondsOf(4 * TOKENS);
-      return seconds === undefined || seconds <= 0 ? undefined : (4 * TOKENS) / seconds;
-    },
-    stepSeconds() {
-      if (paces.length < ENOUGH) return undefined;
-      return paces.toSorted((a, b) => a - b)[Math.floor(paces.length / 4)];
     },
   };
 }

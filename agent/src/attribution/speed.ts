@@ -5,8 +5,10 @@
  *     prefill  c₀ + c₁·tokens + c₂·tokens²        from iterations without decode
  *     decode   d₀ + d₁·sequences + d₂·KV tokens   from iterations without prefill
  *
- * An engine under load mixes all its prefill with decode; what decode leaves of such an iteration is prefill then. Where
- * only the order of iterations is known and not their moments, runs of them that last seconds are fitted as a whole.
+ * An engine under load mixes all its prefill with decode. Both read the weights once, so what the sequences add to a decode
+ * step is taken off such an iteration, and what is left is taken for its prefill alone; and no iteration is shorter than a
+ * step without sequences. Where only the order of iterations is known and not their moments, runs of them that last seconds
+ * are fitted as a whole.
  */
 import type { StepsEvidence } from '../sources/source.js';
 import { dot, regression } from './regression.js';
@@ -68,17 +70,18 @@ export function speed(): Speed {
       if (prefillTokens > 0 && decodes === 0) pure.prefill.add(prefillColumns(prefillTokens / steps), each, steps);
       else if (decodes > 0 && prefillTokens === 0) pure.decode.add(decodeColumns(decodes / steps, kvTokens), each, steps);
       else if (prefillTokens > 0) {
-        const alone = decode(decodes / steps, kvTokens);
-        if (alone !== undefined) rest.add(prefillColumns(prefillTokens / steps), Math.max(0, each - alone), steps);
+        const [alone, least] = [decode(decodes / steps, kvTokens), decode(0, 0)];
+        if (alone !== undefined && least !== undefined) rest.add(prefillColumns(prefillTokens / steps), Math.max(0, each - (alone - least)), steps);
       }
       for (const fit of [pure.prefill, pure.decode, rest]) fit.fade(FADE);
       return undefined;
     },
     prefill(tokens) {
       const columns = prefillColumns(tokens);
-      if (pure.prefill.weight() >= ENOUGH_ITERATIONS) return dot(columns, pure.prefill.solution()?.coefficients ?? []);
-      if (rest.weight() >= ENOUGH_ITERATIONS) return dot(columns, rest.solution()?.coefficients ?? []);
-      return joint.weight() >= ENOUGH_RUNS ? dot(columns, joint.solution()?.coefficients ?? []) : undefined;
+      const least = decode(0, 0) ?? 0;
+      if (pure.prefill.weight() >= ENOUGH_ITERATIONS) return Math.max(least, dot(columns, pure.prefill.solution()?.coefficients ?? []));
+      if (rest.weight() >= ENOUGH_ITERATIONS) return Math.max(least, dot(columns, rest.solution()?.coefficients ?? []));
+      return joint.weight() >= ENOUGH_RUNS ? Math.max(least, dot(columns, joint.solution()?.coefficients ?? [])) : undefined;
     },
     decode,
   };

@@ -18,7 +18,7 @@ const window = (from: number, to: number, rest: Partial<WindowEvidence>): Window
 
 const nameOf = ({ state, work }: Stretch): string => {
   if (state !== 'work') return state;
-  const ran = (['prefill', 'decode'] as const).filter((phase) => work.some((each) => each[phase] > 0));
+  const ran = (['prefill', 'decode'] as const).filter((phase) => work.some((each) => each[phase] !== undefined));
   return ran.join(' + ') || 'nothing';
 };
 const phases = (line: Timeline, to: number): string[] => line.advance(instant(to)).map((stretch) => `${stretch.from}-${stretch.to} ${nameOf(stretch)}`);

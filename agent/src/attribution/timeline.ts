@@ -13,9 +13,10 @@
 import { instant, type Instant } from '@joulebook/shared/units.js';
 import TinyQueue from 'tinyqueue';
 import type { EngineFacts, Evidence, Role, StepsEvidence, WindowEvidence } from '../sources/source.js';
+import { learnt, type Learnt } from './learnt.js';
+import type { Began } from './pace.js';
 import { requestsWork } from './requests-work.js';
-import { speed } from './speed.js';
-import { decodeOnly, prefillOnly, type Counts, type Stretch, type Work } from './work.js';
+import { decodeOnly, NO_LOAD, plus, prefillOnly, type Counts, type Load, type Stretch, type Work } from './work.js';
 
 export interface Timeline {
   evidence(evidence: Evidence): void;
@@ -32,8 +33,21 @@ type Counter = 'prefill' | 'decode' | 'waiting' | 'active' | 'whole' | 'idle' | 
 interface Edge {
   readonly at: Instant;
   readonly step: 1 | -1;
-  /** A counter, iterations, or a window. */
-  readonly what: Counter | Work | Counts;
+  /** A counter, requests in their prefill or decode, iterations, or a window. */
+  readonly what: Counter | Prompting | Decoding | Work | Counts;
+}
+
+/** Requests in their prefill; per second. */
+interface Prompting {
+  readonly prompted: number;
+  readonly iterations: number;
+}
+
+/** A request in its decode. */
+interface Decoding {
+  readonly decoding: number;
+  readonly outputTokens: number;
+  readonly kvTokens: number;
 }
 
 export interface TimelineOptions {
@@ -41,25 +55,34 @@ export interface TimelineOptions {
   readonly role?: Role | undefined;
   /** No serving source says anything but the role. */
   readonly roleOnly?: boolean;
+  /** What is known already of how fast it works; it is learnt on. */
+  readonly knows?: Learnt;
 }
 
 /** Between two iterations of an engine that has requests lies no more than this; it belongs to the iteration before it. */
 const LONGEST_PAUSE_SECONDS = 0.5;
 /** Most prompt tokens in an iteration where the engine does not say it. */
 const USUAL_CHUNK_TOKENS = 4_096;
+/** Fewer decode steps per iteration with prompts than this: the engine does not mix them. */
+const LEAST_MIXING = 0.2;
 
-export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Timeline {
+export function timeline({ begin, role, roleOnly = false, knows = learnt() }: TimelineOptions): Timeline {
   const count: Record<Counter, number> = { prefill: 0, decode: 0, waiting: 0, active: 0, whole: 0, idle: 0, hole: 0, windowBusy: 0, windowIdle: 0, windowUnknown: 0 };
   const iterations = new Set<Work>();
   const windows = new Set<Counts>();
   const edges = new TinyQueue<Edge>([], (a, b) => a.at - b.at);
-  const alone = speed();
-  const requests = requestsWork();
+  const { speed: alone, pace: decodePace } = knows;
+  const requests = requestsWork(knows);
   /** The last iterations of each rank, which what follows is held to. */
   const last = new Map<string, { readonly evidence: StepsEvidence; readonly work: Work }>();
   const looks = new Map<string, WindowEvidence>();
   let frontier = begin;
   let chunkTokens = USUAL_CHUNK_TOKENS;
+  /** Of all requests in their prefill at the moment of the sweep. */
+  let prompting: Prompting = { prompted: 0, iterations: 0 };
+  /** KV tokens of all that decode. */
+  let context = 0;
+  const began = new Map<Decoding, Began>();
 
   const add = (from: Instant, to: Instant, what: Edge['what']): void => {
     if (to <= from || to <= frontier) return;
@@ -71,7 +94,7 @@ export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Ti
     const rank = evidence.rank ?? '';
     const before = last.get(rank);
     const pause = before ? evidence.from - before.evidence.to : Infinity;
-    if (before && pause > 0 && pause <= LONGEST_PAUSE_SECONDS) add(before.evidence.to, evidence.from, before.work);
+    if (before && pause > 0 && pause <= LONGEST_PAUSE_SECONDS) add(before.evidence.to, evidence.from, { ...before.work });
     alone.learn(evidence);
     const work = workOf(evidence);
     if (!work) return;
@@ -82,13 +105,19 @@ export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Ti
   /** Undefined for iterations without work. */
   function workOf({ from, to, steps: number, prefillTokens, prefills, decodes, kvTokens }: StepsEvidence): Work | undefined {
     if (decodes <= 0 && prefillTokens <= 0 && prefills <= 0) return undefined;
-    if (decodes <= 0) return prefillOnly;
-    const sequences = decodes / Math.max(number, 1e-9);
-    if (prefillTokens <= 0) return decodeOnly(sequences);
-    const each = (to - from) / number;
-    const decode = Math.min(each, alone.decode(sequences, kvTokens) ?? each / 2);
-    const prefill = Math.min(each, alone.prefill(prefillTokens / number) ?? each - decode);
-    return { prefill: prefill / each, decode: decode / each, sequences, idle: 0, mixing: 'iteration' };
+    const time = to - from;
+    const iterations = number / time;
+    const prompt: Load = { ...NO_LOAD, iterations, promptTokens: prefillTokens / time };
+    const answer: Load = { ...NO_LOAD, iterations, decoded: decodes / time, kvTokens: (kvTokens ?? 0) * iterations };
+    if (decodes <= 0) return prefillOnly({ ...prompt, busy: 1 });
+    if (prefillTokens <= 0) return decodeOnly({ ...answer, busy: 1 });
+    const each = time / number;
+    return {
+      ran: { busy: 1, iterations, promptTokens: prompt.promptTokens, decoded: answer.decoded, kvTokens: answer.kvTokens },
+      prefill: { ...prompt, busy: Math.min(each, alone.prefill(prefillTokens / number) ?? each) / each },
+      decode: { ...answer, busy: Math.min(each, alone.decode(decodes / number, kvTokens) ?? each / 2) / each },
+      mixing: 'iteration',
+    };
   }
 
   function window(evidence: WindowEvidence): void {
@@ -115,13 +144,32 @@ export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Ti
   }
 
   function place(before: Instant): void {
-    for (const { from, firstToken } of requests.place(before)) add(from, firstToken, 'prefill');
+    for (const { from, firstToken, promptTokens } of requests.place(before)) {
+      const time = Math.max(1e-6, firstToken - from);
+      // Each prompt takes an iteration at least, and one for each chunk.
+      add(from, firstToken, { prompted: (promptTokens ?? 0) / time, iterations: Math.ceil((promptTokens ?? 1) / chunkTokens) / time });
+    }
   }
 
   function take({ what, step }: Edge): void {
     if (typeof what === 'string') count[what] += step;
-    else if ('decodeTokens' in what) step > 0 ? windows.add(what) : windows.delete(what);
-    else step > 0 ? iterations.add(what) : iterations.delete(what);
+    else if ('prompted' in what) {
+      count.prefill += step;
+      prompting = count.prefill === 0 ? { prompted: 0, iterations: 0 } : { prompted: prompting.prompted + step * what.prompted, iterations: prompting.iterations + step * what.iterations };
+    } else if ('decoding' in what) {
+      count.decode += step;
+      context = count.decode === 0 ? 0 : context + step * what.kvTokens;
+      if (step > 0) began.set(what, decodePace.began());
+      else {
+        const before = began.get(what);
+        if (before) decodePace.ended(before, what.outputTokens);
+        began.delete(what);
+      }
+    } else if ('decodeTokens' in what) {
+      if (step > 0) windows.add(what);
+      else windows.delete(what);
+    } else if (step > 0) iterations.add(what);
+    else iterations.delete(what);
   }
 
   const stretch = (from: Instant, to: Instant): Stretch => {
@@ -134,17 +182,21 @@ export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Ti
     if (count.idle > 0 && windows.size === 0 && count.windowBusy === 0 && count.hole === 0) return plain('idle');
     if (count.whole > 0) return plain(count.hole === 0 ? 'idle' : 'unknown');
     if (windows.size > 0 && role) return working([]);
-    if (windows.size > 0 && count.windowBusy === 0) return { from, to, state: 'work', work: windowWork([...windows]), window: sumOf([...windows]) };
+    if (windows.size > 0 && count.windowBusy === 0) return { from, to, state: 'work', work: windowWork([...windows]), ...(sumOf([...windows]).phaseSeconds ? {} : { window: sumOf([...windows]) }) };
     if (count.windowBusy > 0) return role ? working([]) : plain('active');
     return plain(count.windowIdle > 0 && count.windowUnknown === 0 && count.hole === 0 ? 'idle' : 'unknown');
   };
 
   function workOfRequests(): Work {
-    if (count.decode === 0) return prefillOnly;
-    if (count.prefill === 0) return decodeOnly(count.decode);
-    const iterationsPerSecond = (requests.prefillSpeed() ?? chunkTokens) / chunkTokens;
-    const decode = Math.min(1, iterationsPerSecond * (requests.stepSeconds() ?? 0));
-    return { prefill: 1, decode: Math.max(decode, 1e-3), sequences: count.decode, idle: 0, mixing: 'iteration' };
+    const step = decodePace.step();
+    const perSecond = (iterations: number): Load => ({ ...NO_LOAD, iterations, decoded: iterations * count.decode, kvTokens: iterations * context });
+    if (count.prefill === 0 && count.decode > 0) return decodeOnly({ ...perSecond(step === undefined ? 0 : 1 / step), busy: 1 });
+    const mixing = decodePace.mixing();
+    const prompt: Load = { ...NO_LOAD, busy: 1, iterations: prompting.iterations * Math.max(1, mixing), promptTokens: prompting.prompted };
+    if (count.decode === 0 || mixing < LEAST_MIXING) return prefillOnly(prompt);
+    // Iterations that compute prompts take the sequences a step further too.
+    const decode: Load = { ...perSecond(prompting.iterations * mixing), busy: Math.min(1, prompting.iterations * mixing * (step ?? 0)) };
+    return { ran: { ...plus(prompt, decode), busy: 1, iterations: prompt.iterations }, prefill: prompt, decode, mixing: 'iteration' };
   }
 
   return {
@@ -163,7 +215,8 @@ export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Ti
           if (firstToken === undefined) return add(start, end, 'active');
           requests.add({ ...evidence, firstToken });
           add(start, firstToken, 'waiting');
-          return add(firstToken, end, 'decode');
+          const { input = 0, cachedInput = 0, output = 0 } = evidence.tokens;
+          return add(firstToken, end, { decoding: 1, outputTokens: output, kvTokens: input + cachedInput + output / 2 });
         }
       }
     },
@@ -181,6 +234,7 @@ export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Ti
         }
         const next = edges.peek();
         const until = next && next.at < to ? next.at : to;
+        decodePace.pass(until - frontier, count.decode > 0, prompting.iterations);
         stretches.push(stretch(frontier, until));
         frontier = until;
       }
@@ -189,19 +243,20 @@ export function timeline({ begin, role, roleOnly = false }: TimelineOptions): Ti
   };
 }
 
-const ofRole = (role: Role): Work => (role === 'prefill' ? prefillOnly : decodeOnly(1));
+const ofRole = (role: Role): Work => (role === 'prefill' ? prefillOnly() : decodeOnly());
 
 /** What counts alone tell without a model: one kind of work, or both in turns that nobody knows. */
 function windowWork(windows: readonly Counts[]): Work[] {
-  const { prefillTokens, decodeTokens, phaseSeconds, from, to } = sumOf(windows);
+  const { prefillTokens, decodeTokens, decodeSteps, phaseSeconds, from, to } = sumOf(windows);
   if (phaseSeconds && phaseSeconds.prefill + phaseSeconds.decode > 0) {
-    const busy = Math.min(1, (phaseSeconds.prefill + phaseSeconds.decode) / (to - from));
-    const scale = busy / (phaseSeconds.prefill + phaseSeconds.decode);
-    return [{ prefill: phaseSeconds.prefill * scale, decode: phaseSeconds.decode * scale, sequences: 1, idle: 1 - busy, mixing: 'turns' }];
+    const time = to - from;
+    const scale = Math.min(1, time / (phaseSeconds.prefill + phaseSeconds.decode)) / time;
+    const prefill: Load = { ...NO_LOAD, busy: phaseSeconds.prefill * scale, promptTokens: prefillTokens / time };
+    const decode: Load = { ...NO_LOAD, busy: phaseSeconds.decode * scale, iterations: decodeSteps / time, decoded: decodeTokens / time };
+    return [{ ran: plus(prefill, decode), prefill: prefill.busy > 0 ? prefill : undefined, decode: decode.busy > 0 ? decode : undefined, mixing: 'turns' }];
   }
-  if (decodeTokens === 0) return [prefillOnly];
-  if (prefillTokens === 0) return [decodeOnly(1)];
-  return [{ prefill: 0.5, decode: 0.5, sequences: 1, idle: 0, mixing: 'turns' }];
+  const busy: Load = { ...NO_LOAD, busy: 1 };
+  return [{ ran: busy, prefill: prefillTokens > 0 ? busy : undefined, decode: decodeTokens > 0 ? busy : undefined, mixing: 'turns' }];
 }
 
 function sumOf(windows: readonly Counts[]): Counts {

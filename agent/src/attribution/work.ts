@@ -1,21 +1,31 @@
 /**
- * What ran, told as time: how many seconds of prefill and of decode work, each as long as it would last alone, were done
- * per second. Evidence of every kind is brought to this one form; the power model then says what a second of each draws.
+ * What ran, told as rates of work. Evidence of every kind is brought to this one form; the power model says what it draws.
  *
- *     iteration of 40 ms: 1500 prompt tokens (alone 33 ms) with 20 decoding sequences (alone 11 ms)
- *     → prefill 0.825, decode 0.275, sequences 20, mixing 'iteration'
+ *     iteration of 40 ms: 1500 prompt tokens and 20 decoding sequences
+ *     ran      per second: busy 1, iterations 25, prompt tokens 37 500, decoded 500
+ *     prefill  alone it would have taken 33 ms: busy 0.825, iterations 25, prompt tokens 37 500
+ *     decode   alone it would have taken 11 ms: busy 0.275, iterations 25, decoded 500
  */
 import type { Instant } from '@joulebook/shared/units.js';
 
-/** Rates over the time it is on. */
+/** Work per second. */
+export interface Load {
+  /** Part of the time that an engine is at work. */
+  readonly busy: number;
+  readonly iterations: number;
+  readonly promptTokens: number;
+  /** Steps of single sequences. */
+  readonly decoded: number;
+  /** KV tokens read for them. */
+  readonly kvTokens: number;
+}
+
 export interface Work {
-  /** Seconds of prefill work per second, as long as it would take alone. */
-  readonly prefill: number;
-  readonly decode: number;
-  /** Sequences decoding at a time. */
-  readonly sequences: number;
-  /** Share of the time in which nobody ran, where it is known how much but not when. */
-  readonly idle: number;
+  /** As it ran, both phases together. */
+  readonly ran: Load;
+  /** As each phase's work would have been alone; undefined: none of it. */
+  readonly prefill: Load | undefined;
+  readonly decode: Load | undefined;
   /**
    * How prefill and decode shared the time. `iteration`: both ran in the same iterations, which are divided by what each
    * would draw above idle. `turns`: iterations of one kind alternated with those of the other.
@@ -48,5 +58,24 @@ export interface Counts {
   readonly phaseSeconds?: { readonly prefill: number; readonly decode: number } | undefined;
 }
 
-export const prefillOnly: Work = { prefill: 1, decode: 0, sequences: 0, idle: 0, mixing: 'iteration' };
-export const decodeOnly = (sequences: number): Work => ({ prefill: 0, decode: 1, sequences, idle: 0, mixing: 'iteration' });
+export const NO_LOAD: Load = { busy: 0, iterations: 0, promptTokens: 0, decoded: 0, kvTokens: 0 };
+const BUSY: Load = { ...NO_LOAD, busy: 1 };
+
+export const prefillOnly = (load: Load = BUSY): Work => ({ ran: load, prefill: load, decode: undefined, mixing: 'iteration' });
+export const decodeOnly = (load: Load = BUSY): Work => ({ ran: load, prefill: undefined, decode: load, mixing: 'iteration' });
+
+export const plus = (one: Load, other: Load): Load => ({
+  busy: one.busy + other.busy,
+  iterations: one.iterations + other.iterations,
+  promptTokens: one.promptTokens + other.promptTokens,
+  decoded: one.decoded + other.decoded,
+  kvTokens: one.kvTokens + other.kvTokens,
+});
+
+export const times = (load: Load, factor: number): Load => ({
+  busy: load.busy * factor,
+  iterations: load.iterations * factor,
+  promptTokens: load.promptTokens * factor,
+  decoded: load.decoded * factor,
+  kvTokens: load.kvTokens * factor,
+});

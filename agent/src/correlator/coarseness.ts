@@ -59,7 +59,7 @@ export function coarseness(): Coarseness {
   };
 }
 
-const isIn = ({ state, work }: Stretch, phase: (typeof BUSY)[number]): boolean => (phase === 'active' ? state === 'active' : work.some((each) => each[phase] > 0));
+const isIn = ({ state, work }: Stretch, phase: (typeof BUSY)[number]): boolean => (phase === 'active' ? state === 'active' : work.some((each) => each[phase] !== undefined));
 
 /** Position in an ordered list, by halving. */
 function firstAtOrAfter(ordered: readonly Instant[], at: Instant): number {

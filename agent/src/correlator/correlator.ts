@@ -8,7 +8,7 @@
  * Every piece between two neighbouring edges has one energy, one set of shares and one slice. Its whole µJ are divided
  * exactly, so prefill + decode + active + idle + unknown = measured for each device and slice.
  */
-import { latencyBucket, type TokenKind } from '@joulebook/shared/slice.js';
+import { latencyBucket, OUTCOMES, type TokenKind } from '@joulebook/shared/slice.js';
 import { elapsed, instant, later, seconds, type Instant } from '@joulebook/shared/units.js';
 import type { Edge, Gap, Span, Window } from '../sampler/integrator.js';
 import { servedBy, type Deployment } from '../sources/deployments.js';
@@ -76,12 +76,18 @@ const MARGIN_SECONDS = 5;
 
 export function correlator(options: CorrelatorOptions): Correlator {
   const { slicer, window, attributions = new Map<string, Attribution>() } = options;
+  const attributionOf = ({ name }: { readonly name: string }): Attribution => {
+    const known = attributions.get(name) ?? attribution();
+    attributions.set(name, known);
+    return known;
+  };
+
   const deployments = options.deployments.map((deployment): DeploymentState => {
     const models = new Set(deployment.model === undefined ? [] : [deployment.model]);
     return {
       ...deployment,
       models,
-      timeline: timeline({ begin: later(window.from, seconds(-MARGIN_SECONDS)), role: deployment.role, roleOnly: deployment.roleOnly ?? false }),
+      timeline: timeline({ begin: later(window.from, seconds(-MARGIN_SECONDS)), role: deployment.role, roleOnly: deployment.roleOnly ?? false, knows: attributionOf(deployment).knows }),
       // Energy carries the model only where there is no doubt which one it was.
       subject: () => ({ deployment: deployment.name, model: models.size === 1 ? [...models][0] : undefined }),
     };
@@ -97,12 +103,6 @@ export function correlator(options: CorrelatorOptions): Correlator {
     const found = deployments.find((deployment) => deployment.name === name);
     if (!found) throw new Error(`evidence for a deployment that is not configured: ${name}`);
     return found;
-  };
-
-  const attributionOf = ({ name }: Owner): Attribution => {
-    const known = attributions.get(name) ?? attribution();
-    attributions.set(name, known);
-    return known;
   };
 
   function deviceOf(channel: Channel): Device {
@@ -166,7 +166,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     if (!counts) return;
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model };
     for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
-    for (const outcome of ['ok', 'aborted', 'failed'] as const) {
+    for (const outcome of OUTCOMES) {
       const ended = evidence.requests?.[outcome];
       if (ended !== undefined) slicer.requests(evidence.to, { ...subject, outcome, requests: ended, inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 });
     }
@@ -234,6 +234,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     // Behind the end of a recording its evidence goes on for as long as a sensor shows late.
     const known = last ? later(to, seconds(MARGIN_SECONDS)) : to;
     const stretchesOf = new Map(deployments.map((deployment) => [deployment, deployment.timeline.advance(known)] as const));
+    for (const [owner, stretches] of stretchesOf) attributionOf(owner).expect(stretches);
     const [inner, outer] = [true, false].map((gpu) => [...devices.values()].filter(({ channel }) => (channel.boundary === 'gpu') === gpu));
     for (const device of inner ?? []) device.sweep(to, stretchesOf, last);
     const booked = instant(Math.min(to, ...(inner ?? []).map((device) => device.bookedUntil())));

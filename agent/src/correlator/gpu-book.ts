@@ -19,10 +19,11 @@ import { coarseness } from './coarseness.js';
 import type { GpuHistory } from './gpu-history.js';
 import type { Slicer } from './slicer.js';
 
-/** A sensor that averages over this long or more can't tell what happened inside; several of its readings are divided as one. */
+/** A sensor that averages over this long blurs what is learnt from short pieces. */
 const AVERAGING_SECONDS = 0.5;
-/** How many averaging times make a group. */
+/** Readings of a power gauge are divided together, so many averaging times and at least so long. */
 const GROUP_OF_AVERAGES = 4;
+const LOOKING_SECONDS = 1;
 
 interface Lane {
   readonly owner: Owner | undefined;
@@ -52,8 +53,10 @@ export interface GpuBookParts {
 
 export function gpuBook({ channel, owners, attributionOf, slicer, history, begin }: GpuBookParts): Device {
   const readings = coarseness();
-  const lag = (channel.sensor.delay ?? 0) + (channel.sensor.averagedOver ?? 0) / 2;
-  const averaging = channel.sensor.averagedOver !== undefined && channel.measures === 'power' && channel.sensor.averagedOver >= AVERAGING_SECONDS ? channel.sensor.averagedOver : undefined;
+  const blur = channel.measures === 'power' ? (channel.sensor.averagedOver ?? 0) : 0;
+  const stated = channel.sensor.delay ?? 0;
+  /** Shorter pieces of energy are not told apart by a gauge that blurs, or that looks only now and then. */
+  const group = channel.measures === 'power' ? Math.max(LOOKING_SECONDS, GROUP_OF_AVERAGES * blur) : 0;
   let spans: Span[] = [];
   /** µJ of the first span that are booked. */
   let bookedOfFirst = 0;
@@ -65,9 +68,9 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
     const here = owners();
     for (const owner of here.length > 0 ? here : [undefined]) {
       const name = owner?.name ?? '';
-      const lane = lanes.get(name) ?? { owner, attribution: owner && attributionOf(owner).lane(), stretches: [] };
+      const lane = lanes.get(name) ?? { owner, attribution: owner && attributionOf(owner).lane(blur), stretches: [] };
       lanes.set(name, lane);
-      const shift = lag + (owner ? attributionOf(owner).offset() : 0);
+      const shift = blur / 2 + (owner ? attributionOf(owner).lag(stated) : stated);
       for (const stretch of (owner && stretchesOf.get(owner)) ?? []) lane.stretches.push({ ...stretch, from: instant(stretch.from + shift), to: instant(stretch.to + shift), ...(stretch.window && { window: { ...stretch.window, from: instant(stretch.window.from + shift), to: instant(stretch.window.to + shift) } }) });
     }
     const names = new Set(here.length > 0 ? here.map(({ name }) => name) : ['']);
@@ -86,7 +89,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
     const window = [...lanes.values()].reduce((end, lane) => Math.max(end, stretchAt(lane, frontier)?.window?.to ?? 0), 0);
     let end: number = first.to;
     if (window > frontier) end = window;
-    else if (averaging !== undefined && [...lanes.values()].every(({ owner }) => owner && attributionOf(owner).ready())) end = spans.find((span) => span.to >= frontier + GROUP_OF_AVERAGES * averaging)?.to ?? Infinity;
+    else if (group > 0 && [...lanes.values()].every(({ owner }) => owner && attributionOf(owner).ready())) end = spans.find((span) => span.to >= frontier + group)?.to ?? Infinity;
     if (end <= limit) return instant(end);
     return last && limit > frontier ? limit : undefined;
   }
@@ -141,7 +144,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
     for (const lane of lanes.values()) {
       const { owner } = lane;
       const pieces = piecesOf(lane, to);
-      const divided = lane.attribution ? lane.attribution.divide(pieces, averaging !== undefined) : pieces.map((piece) => ({ shares: pure(piece.stretch.state === 'work' ? 'unknown' : piece.stretch.state), weight: piece.energy }));
+      const divided = lane.attribution ? lane.attribution.divide(pieces, blur >= AVERAGING_SECONDS) : pieces.map((piece) => ({ shares: pure(piece.stretch.state === 'work' ? 'unknown' : piece.stretch.state), weight: piece.energy }));
       const whole = pieces.reduce((sum, { energy }) => sum + energy, 0);
       const weights = divided.reduce((sum, { weight }) => sum + weight, 0);
       const phases = new Set(divided.flatMap(({ shares }) => [...shares.of.keys()]));
@@ -185,6 +188,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       readings.reading(span.to);
       if (span.to <= frontier) return bookParts(slicer, channel, partOf(span, span.microjoules, span.to - span.from), unknown(span.from, span.to - span.from, 0));
       spans.push(span);
+      for (const { attribution } of lanes.values()) attribution?.drawn(span.from, span.to, span.microjoules / 1e6 / (span.to - span.from));
       if (span.from >= frontier) return undefined;
       // Late: its first part was booked as not seen. What it drew there is booked, but nothing tells its phase any more.
       const late = Math.round(energyBefore(span, frontier));

@@ -32,16 +32,53 @@ import { counters } from './serving/counters.js';
 import { evidence } from './serving/evidence.js';
 import { mlperfLoadgen } from './serving/mlperf-loadgen.js';
 import { requests } from './serving/requests.js';
+import type { LogDialect } from './serving/logs/dialect.js';
+import { llamacpp as llamacppLog } from './serving/logs/llamacpp.js';
+import { lmdeploy } from './serving/logs/lmdeploy.js';
+import { ollama } from './serving/logs/ollama.js';
+import { liveAutoLog, liveLog } from './serving/logs/live-log.js';
+import { autoLog, recordedLog } from './serving/logs/recorded-log.js';
+import { sglang as sglangLog } from './serving/logs/sglang.js';
+import { vllmLog } from './serving/logs/vllm.js';
+import { dynamo as dynamoLog } from './serving/logs/dynamo.js';
+import { tgi as tgiLog } from './serving/logs/tgi.js';
+import { dynamoTrace } from './serving/dynamo-trace.js';
+import { trtllmLog } from './serving/logs/trtllm.js';
 import type { MetricsDialect } from './serving/metrics/dialect.js';
+import { dynamo as dynamoMetrics } from './serving/metrics/dynamo.js';
+import { tgi as tgiMetrics } from './serving/metrics/tgi.js';
 import { liveMetrics, recordedMetrics } from './serving/metrics/source.js';
+import { sglang as sglangMetrics } from './serving/metrics/sglang.js';
+import { triton } from './serving/metrics/triton.js';
+import { trtllm } from './serving/metrics/trtllm.js';
+import { llamacpp as llamacppMetrics } from './serving/metrics/llamacpp.js';
 import { vllm } from './serving/metrics/vllm.js';
+import { liveTrtllmIterations, trtllmIterations } from './serving/trtllm-iterations.js';
 
 /** Metrics pages of engines; each is a live source and a recorded format. */
 const metricsDialects: readonly MetricsDialect[] = [
+  dynamoMetrics,
+  tgiMetrics,
   vllm,
+  sglangMetrics,
+  trtllm,
+  triton,
+  llamacppMetrics,
+];
+
+/** Logs of engines; each is a live source and a recorded format, and `log` finds out which it is. */
+const logDialects: readonly LogDialect[] = [
+  vllmLog,
+  sglangLog,
+  dynamoLog,
+  tgiLog,
+  lmdeploy,
+  trtllmLog,
+  llamacppLog,
+  ollama,
 ];
 
 export const livePowerKinds: readonly LivePowerKind[] = [liveNvml, liveNvidiaSmi, liveDcgmi, liveDcgmExporter, liveAmdSmi, liveRocmSmi, liveXpuSmi, liveRapl, liveHwmon, liveRedfish, liveIpmi, liveSnmpPdu, liveHttpMeter, livePrometheusPower, liveModbusMeter];
-export const liveServingKinds: readonly LiveServingKind[] = [...metricsDialects.map(liveMetrics)];
+export const liveServingKinds: readonly LiveServingKind[] = [...metricsDialects.map(liveMetrics), ...logDialects.map((dialect) => liveLog(dialect)), liveAutoLog(logDialects), liveTrtllmIterations];
 export const powerFormats: readonly PowerFormat[] = [readings, nvidiaSmiCsv, ptdaemon, csv, nvidiaSmiXml, dcgmiDmon, dcgmExporter, recordedRapl, ipmiDcmi, recordedRedfish];
-export const servingFormats: readonly ServingFormat[] = [evidence, ...metricsDialects.map(recordedMetrics), requests, counters, mlperfLoadgen];
+export const servingFormats: readonly ServingFormat[] = [evidence, ...metricsDialects.map(recordedMetrics), ...logDialects.map((dialect) => recordedLog(dialect, logDialects)), autoLog(logDialects), requests, counters, dynamoTrace, trtllmIterations, mlperfLoadgen];

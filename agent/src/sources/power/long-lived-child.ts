@@ -13,7 +13,7 @@ import { seconds, type Instant, type Seconds } from '@joulebook/shared/units.js'
 import { execa } from 'execa';
 import { eventQueue, type EventQueue } from '../event-queue.js';
 import type { Channel, LiveContext, LivePower, PowerEvent } from '../source.js';
-import { isAbsent, killGroup, plainEnvironment } from './program.js';
+import { isAbsent, killGroup, plainEnvironment } from '../program.js';
 
 /** The text of one program as it arrives → events. */
 export interface ChildText {

@@ -1,6 +1,6 @@
 /** One run of ipmitool, its password in the environment and never among the arguments; its failures as codes and sentences. */
 import { TelemetryError } from '@joulebook/shared/errors.js';
-import { runProgram, type Run } from '../program.js';
+import { runProgram, type Run } from '../../program.js';
 import { reveal, type Secret } from '../secret.js';
 
 export interface IpmiTarget {

@@ -8,9 +8,9 @@ import { z } from 'zod';
 import { liveKind, type LivePowerKind } from '../../live.js';
 import type { LivePower, PowerEvent } from '../../source.js';
 import { DCGMI, DCGMI_FIELDS, discoveredGpus, dmonColumns, dmonReader, dmonRow, isDmonLine, type DcgmGpu } from './dcgmi-dmon.js';
-import { lineBuffer } from '../line-buffer.js';
+import { lineBuffer } from '../../line-buffer.js';
 import { longLivedChild, type ChildPatience, type ChildText } from '../long-lived-child.js';
-import { firstWords, runProgram } from '../program.js';
+import { firstWords, runProgram } from '../../program.js';
 
 export interface DcgmiOptions extends ChildPatience {
   readonly command?: string | undefined;

@@ -2,7 +2,7 @@
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import { seconds, type Seconds } from '@joulebook/shared/units.js';
 import { parseNvidiaSmiXml, type NvidiaGpu } from './nvidia-smi-xml.js';
-import { firstWords, runProgram } from '../program.js';
+import { firstWords, runProgram } from '../../program.js';
 
 export interface NvidiaInventory {
   readonly driver?: string;

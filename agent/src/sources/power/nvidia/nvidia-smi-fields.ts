@@ -4,7 +4,7 @@
  */
 import type { Seconds } from '@joulebook/shared/units.js';
 import { MODULE_COLUMNS, THROTTLE_COLUMNS } from './nvidia-smi-row.js';
-import { runProgram } from '../program.js';
+import { runProgram } from '../../program.js';
 
 /** Known to every driver in use. */
 export const BASIC_FIELDS = 'timestamp,index,uuid,name,power.draw,utilization.gpu,temperature.gpu,clocks.sm,memory.used';

@@ -7,7 +7,7 @@
  */
 import type { Instant } from '@joulebook/shared/units.js';
 import type { Channel, Flagged, PowerEvent } from '../../source.js';
-import { lineBuffer } from '../line-buffer.js';
+import { lineBuffer } from '../../line-buffer.js';
 import type { ChildText } from '../long-lived-child.js';
 import { moduleSpeakers } from './module-speakers.js';
 import { columnSensor } from './nvidia-column.js';

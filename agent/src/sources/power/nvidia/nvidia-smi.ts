@@ -7,7 +7,7 @@ import type { LivePower } from '../../source.js';
 import { longLivedChild, type ChildPatience } from '../long-lived-child.js';
 import { askedFields, BASIC_FIELDS } from './nvidia-smi-fields.js';
 import { nvidiaSmiStream } from './nvidia-smi-stream.js';
-import { runProgram } from '../program.js';
+import { runProgram } from '../../program.js';
 
 const NAME = 'nvidia-smi';
 

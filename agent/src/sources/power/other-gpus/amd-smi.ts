@@ -10,7 +10,7 @@ import { liveKind, type LivePowerKind } from '../../live.js';
 import { polled } from '../../polled.js';
 import type { LivePower } from '../../source.js';
 import { amdReader, type AmdGpu } from './amd-reader.js';
-import { firstWords, runProgram } from '../program.js';
+import { firstWords, runProgram } from '../../program.js';
 
 const NAME = 'amd-smi';
 const LIMIT = seconds(15);

@@ -11,7 +11,7 @@ import { polled } from '../../polled.js';
 import type { LivePower } from '../../source.js';
 import { amdReader, type AmdGpu } from './amd-reader.js';
 import { probeAmdSmi } from './amd-smi.js';
-import { firstWords, runProgram } from '../program.js';
+import { firstWords, runProgram } from '../../program.js';
 
 const NAME = 'rocm-smi';
 const LIMIT = seconds(15);

@@ -9,7 +9,7 @@
 import { watts, type Instant } from '@joulebook/shared/units.js';
 import type { Channel, PowerEvent } from '../../source.js';
 import { checkedCounters } from './counter-check.js';
-import { lineBuffer } from '../line-buffer.js';
+import { lineBuffer } from '../../line-buffer.js';
 import type { ChildText } from '../long-lived-child.js';
 import { ABSURD_GPU_WATTS } from '../nvidia/nvidia-smi-row.js';
 import { GPU_BOARD } from '../sensors.js';

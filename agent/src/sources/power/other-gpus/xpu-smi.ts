@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { liveKind, type LivePowerKind } from '../../live.js';
 import type { LivePower } from '../../source.js';
 import { longLivedChild, type ChildPatience } from '../long-lived-child.js';
-import { firstWords, runProgram } from '../program.js';
+import { firstWords, runProgram } from '../../program.js';
 import { XPU_SMI, xpuSmiText } from './xpu-smi-text.js';
 
 export interface XpuSmiOptions extends ChildPatience {

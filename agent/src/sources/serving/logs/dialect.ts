@@ -16,9 +16,11 @@ export interface LogLine {
   readonly text: string;
   /** What a wrapper (journald, a container's log, a launcher) put in front: when it took the line. */
   readonly wrapped?: Instant;
+  /** The wrapper's time is in whole seconds, or of no zone of its own, or of shipping: the clock believes a stamp of the line itself more. */
+  readonly wrappedRoughly?: true;
   /** When the line was read; live only. */
   readonly arrived?: Instant;
-  /** Which of several writers of one file wrote it, as its wrapper says: a rank, a process, a port. */
+  /** Which of several writers of one file wrote it, as its wrapper says: a rank, a process, a port (`peel.ts` says which). */
   readonly writer?: string;
 }
 
@@ -59,6 +61,8 @@ export interface LogContext {
   readonly label: string;
   readonly clock: LogClock;
   readonly model?: string | undefined;
+  /** When the file was last written to, of a recorded one: what there is to go by where no line says a time. */
+  readonly lastChange?: Instant | undefined;
   /** A line of the dialect that can't be used: counted and told by its number and reason; its text is not quoted. */
   readonly skip: (line: LogLine, reason: string) => void;
   /** A line that said something. */
@@ -72,6 +76,13 @@ export interface LogDialect<Shape extends z.ZodRawShape = z.ZodRawShape> {
   readonly options: Shape;
   /** Whether a line can only be of this dialect: decides which dialect an unnamed log is. Cheap: asked of every line. */
   isOf(text: string): boolean;
+  /**
+   * Whether a line of it lacks its end: several writers share a pipe, and launchers break what they pass on. The next line
+   * of the same writer, if it begins with no header of its own, is then joined to it.
+   */
+  isCut?(text: string): boolean;
+  /** It tells every request, also those that fail: live, nobody running means idle. */
+  readonly tellsRequests?: boolean;
   /** How long after it happened a line of it may still tell of something (10 s statistics: 10 s; a request told at its end: as long as it ran). */
   readonly lookback: Seconds;
   parser(context: LogContext, options: z.output<z.ZodObject<Shape, z.core.$strict>>): LogParser;

@@ -18,6 +18,9 @@ const engine = (index: number): string => `{engine="${index}",model_name="llama"
 
 const look = (text: string): Page => vllm.pages().read(parsePrometheusText(text).samples, instant(1));
 const counted = (text: string): (string | number)[][] => [...look(text).look.counters.values()].map(({ counts, value }) => [counts, value]).toSorted((a, b) => (String(a) < String(b) ? -1 : 1));
+const creditsOf = (line: string): unknown => look(`vllm:prompt_tokens_total 5\n${line}`).look.credits;
+const stepsTold = (sum: number, more = ''): unknown =>
+  counted(`vllm:prompt_tokens_total 1000\nvllm:generation_tokens_total 50\nvllm:iteration_tokens_total_sum ${sum}\nvllm:iteration_tokens_total_count 40\n${more}`).filter(([counts]) => counts === 'decodeSteps');
 const watermarks = (events: readonly ServingEvent[]): number => events.filter((event) => event.kind === 'watermark').length;
 const page = (time: string | number, prompt: number, output: number): string => `# scrape ${time}\n# TYPE x counter\nvllm:prompt_tokens_total${engine(0)} ${prompt}\nvllm:generation_tokens_total${engine(0)} ${output}\nother{} 1\n`;
 
@@ -73,6 +76,54 @@ describe('a metrics page of vLLM', () => {
     expect(kinds('vllm:prompt_tokens_total 1\nvllm:prefix_cache_hits_total 1').join()).toContain('prefix_cache_hits');
     expect(kinds('vllm:prompt_tokens_total 1\nvllm:prefix_cache_hits_total 1\nvllm:prompt_tokens_cached_total 1').join()).not.toContain('cached[');
     expect(kinds('vllm:prompt_tokens_total 1\nvllm:prompt_tokens_cached_total 1').join()).toContain('prompt_tokens_cached');
+  });
+
+  it('tells how many run and how full the KV cache is, over the engines of a model', () => {
+    const { look: found } = look([0, 1].map((index) => `vllm:num_requests_running${engine(index)} ${index + 2}\nvllm:kv_cache_usage_perc${engine(index)} ${index / 2}`).join('\n'));
+    expect([...(found.running ?? [])]).toEqual([['llama', 5]]);
+    expect([...(found.kvUsage ?? [])]).toEqual([['llama', 0.25]]);
+  });
+
+  it('credits prompts at their first token, and only V0 where they were computed', () => {
+    expect([creditsOf('vllm:num_requests_running 1'), creditsOf('vllm:num_requests_swapped 0'), creditsOf('vllm:cpu_cache_usage_perc 0')]).toEqual(['firstToken', undefined, undefined]);
+  });
+
+  it('tells iterations that gave tokens, and none where the histogram means something else', () => {
+    const bySource = 'vllm:prompt_tokens_by_source_total{source="local_compute"} 300\nvllm:prompt_tokens_by_source_total{source="local_cache_hit"} 700';
+    expect([stepsTold(1050), stepsTold(350, bySource), stepsTold(1049), stepsTold(1050, 'vllm:num_requests_swapped 0')]).toEqual([[['decodeSteps', 40]], [['decodeSteps', 40]], [], []]);
+  });
+
+  it('keeps to what the count of iterations is, once something was generated', () => {
+    const pages = vllm.pages();
+    const kinds = (prompt: number, output: number, sum: number): string[] =>
+      [...pages.read(parsePrometheusText(`vllm:prompt_tokens_total ${prompt}\nvllm:generation_tokens_total ${output}\nvllm:iteration_tokens_total_sum ${sum}\nvllm:iteration_tokens_total_count 1`).samples, instant(1)).look.counters.values()].map(({ counts }) => counts);
+    expect(kinds(0, 0, 0)).not.toContain('decodeSteps');
+    expect(kinds(9, 1, 10)).toContain('decodeSteps');
+    expect(kinds(20, 1, 10)).toContain('decodeSteps');
+  });
+
+  it('does not take the seconds of requests for seconds of the engine', () => {
+    expect(counted('vllm:prompt_tokens_total 5\nvllm:request_prefill_time_seconds_sum 9\nvllm:request_decode_time_seconds_sum 90')).toEqual([['prompt', 5]]);
+  });
+
+  it('of NIM leaves the prefix out', () => {
+    const text = 'num_requests_running{model_name="m"} 2\nprompt_tokens_total{model_name="m"} 7\ngeneration_tokens_total{model_name="m"} 3\ngpu_cache_usage_perc{model_name="m"} 0.5\nrequest_success_total{model_name="m"} 4\nrequest_failure_total{model_name="m"} 1\nrequest_finish_total{finished_reason="stop"} 4';
+    expect(counted(text)).toEqual([['failed', 1], ['ok', 4], ['output', 3], ['prompt', 7]]);
+    expect([...look(text).look.busy]).toEqual([['m', 2]]);
+    expect(parsePrometheusText(text).samples.filter(vllm.isOf)).toHaveLength(6);
+  });
+
+  it('is not taken from names without prefix of another program', () => {
+    expect(() => look('prompt_tokens_total 7\ngeneration_tokens_total 3')).toThrow('no vllm: counters');
+    expect(counted('vllm:prompt_tokens_total 5\ngeneration_tokens_total 3')).toEqual([['prompt', 5]]);
+  });
+
+  it('under Triton is of the model that Triton names', () => {
+    expect([...look('vllm:prompt_tokens_total{model="vllm_model",version="1"} 10').look.counters.values()].map(({ model }) => model)).toEqual(['vllm_model']);
+  });
+
+  it('of older V1 tells cache hits of the GPU', () => {
+    expect(counted('vllm:prompt_tokens_total 9\nvllm:gpu_prefix_cache_hits_total 4')).toEqual([['cachedInput', 4], ['prompt', 9]]);
   });
 
   it('is not that of another program', () => {

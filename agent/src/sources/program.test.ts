@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seconds } from '@joulebook/shared/units.js';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { standIns, type StandIns } from './program.testing.js';
+import { standIns, type StandIns } from './power/program.testing.js';
 import { firstWords, runProgram } from './program.js';
 
 let stand: StandIns;
