@@ -153,6 +153,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
     }
   };
   for (const { description } of [...parts.power, ...parts.serving.map(({ source }) => source)]) log.info(`reading ${description}`);
+  for (const said of whoCounts(parts.serving)) log.info(said);
   const reading = Promise.all([
     ...parts.power.map((source) => surviving(source.description, readPower(source))),
     ...parts.serving.map((serving, index) => surviving(serving.source.description, readServing(serving, index))),
@@ -218,6 +219,16 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   }
   // A source that failed in a way nobody foresaw ends the agent, and says why.
   await reading;
+}
+
+/** Of each deployment that several sources speak of. */
+function whoCounts(serving: readonly ServingSource[]): string[] {
+  return [...new Set(serving.map(({ deployment }) => deployment))].flatMap((name) => {
+    const mine = serving.filter(({ deployment }) => deployment === name);
+    if (mine.length < 2) return [];
+    const named = (counts: boolean): string => mine.filter((each) => each.counts === counts).map(({ source }) => source.description).join(', ');
+    return [`deployment ${name}: ${mine.some(({ counts }) => counts) ? `its tokens are counted by ${named(true)}` : 'its tokens are counted by nobody'}; only what ran is told by ${named(false)}`];
+  });
 }
 
 function spoolRefused(error: unknown, log: LiveContext['log']): void {

@@ -33,7 +33,7 @@ async function sensors(settings: AgentValues, log: AgentParts['log']): Promise<S
   const power: readonly LivePowerEntry[] = settings.power ?? detected?.power ?? [];
   const serving = settings.serving ?? (detected?.serving ?? []).map((entry) => liveServingEntry.parse(entry));
   const faults: string[] = [];
-  const counting = countingEntries(serving.map((entry) => ({ ...entry, kind: entry.source })), faults);
+  const counting = countingEntries(serving.map((entry) => ({ ...entry, kind: entry.source, tokensFrom: liveServingKinds.find(({ name }) => name === entry.source)?.tokensFrom })), faults);
   const opened = {
     power: power.flatMap(({ source, ...options }, index): LivePower[] => attempt(faults, `power.${index}`, () => named('source', livePowerKinds, source).open(options))),
     serving: serving.flatMap((entry, index) => (entry.source === 'role' ? [] : openServing(entry, index, counting.has(index), faults))),

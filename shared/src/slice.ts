@@ -64,6 +64,11 @@ export const energySlice = z.strictObject({
    */
   lowMicrojoules: bookedEnergy.optional(),
   highMicrojoules: bookedEnergy.optional(),
+  /**
+   * By how much the division between phases may be off (95 %), given the energy itself: the model of what work draws is off
+   * the same way all day, so these add up. It is no error of the sum over phases.
+   */
+  divisionMicrojoules: drawnEnergy.optional(),
   /** J²: what reading at instants adds to the error. Independent from slice to slice, so variances add up. */
   samplingVariance: z.number().min(0).optional(),
   /** The nodes that a wide sensor reads for, e.g. those on a PDU's outlets; absent: its own node alone. */
@@ -94,7 +99,19 @@ export const requestsSlice = z.strictObject({
   inputTokens: z.int(),
   cachedInputTokens: z.int(),
   outputTokens: z.int(),
+  /** Recordings only: the request this fact is about. */
+  request: name.optional(),
+  /** Input tokens of each request, cached ones included: band k holds 2^k to 2^(k+1) − 1; 0 tokens are in band 0. */
+  inputBand: z.int().min(0).max(60).optional(),
+  /** Requests running at a time while it ran, itself included, in the mean over its time; bands as above. */
+  concurrencyBand: z.int().min(0).max(60).optional(),
+  /** GPU energy of the requests' prefill and decode, of all GPUs they ran on; absent: not told apart by request. */
+  prefillMicrojoules: drawnEnergy.optional(),
+  decodeMicrojoules: drawnEnergy.optional(),
 });
+
+/** The band of a count: 2^k to 2^(k+1) − 1. */
+export const bandOf = (count: number): number => Math.floor(Math.log2(Math.max(1, count)));
 
 /** Something that has a value at any time: queue depth, KV-cache use, temperature. Mean = valueSeconds / seconds. */
 export const gaugeSlice = z.strictObject({

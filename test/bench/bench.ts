@@ -9,7 +9,9 @@ interface Bench {
 
 /** Each is loaded when it is asked for. */
 const BENCHES: Readonly<Record<string, Bench>> = {
+  attribution: { summary: 'error of prefill and decode joules against the truth of simulated servers   [--tuning] [--rounds 2] [--duration 10m] [--only TEXT]', run: async (options) => (await import('./attribution.js')).attribution(options) },
   sampler: { summary: 'CPU and memory of reading 8 GPUs at 10 Hz: the source nvml against starting nvidia-smi, and systeminformation   [--seconds 60]', run: async (options) => (await import('./sampler.js')).sampler(options) },
+  day: { summary: 'replay of a day of a busy vLLM server beside 8 GPUs: speed, memory against 2 h, tokens and energy   [--hours 24] [--gpus 8]', run: async (options) => (await import('./day.js')).day(options) },
 };
 
 const [name, ...options] = process.argv.slice(2);

@@ -69,7 +69,7 @@ export function attribution(): Attribution {
       },
       divide(pieces, blurred) {
         if (pieces[0]?.stretch.window) return windows.divide(pieces);
-        block.add(pieces, blurred);
+        block.add(pieces, blurred || pieces[0]?.stretch.groupEnd !== undefined);
         const judged = pieces.map(({ stretch }): Judged => power.judge(stretch));
         // Without an expectation for each piece the readings' own shape divides them.
         const all = judged.every(({ watts }) => watts !== undefined);
@@ -83,7 +83,7 @@ export function attribution(): Attribution {
 
   function expect(stretches: readonly Stretch[]): void {
     for (const stretch of stretches) {
-      if (stretch.window || stretch.state === 'unknown' || stretch.state === 'active') continue;
+      if (stretch.groupEnd !== undefined || stretch.state === 'unknown' || stretch.state === 'active') continue;
       const guess = Math.max(0, ...stretch.work.map(({ prefill, decode }) => GUESS.prefill * (prefill?.busy ?? 0) + GUESS.decode * (decode?.busy ?? 0)));
       clocks.expected(stretch.from, stretch.to, guess);
     }

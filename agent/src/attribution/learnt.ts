@@ -2,6 +2,7 @@
 import { pace, type Pace } from './pace.js';
 import { prefillPace, type PrefillPace } from './prefill-pace.js';
 import { speed, type Speed } from './speed.js';
+import { windowPace, type WindowPace } from './window-pace.js';
 
 export interface Learnt {
   /** Of iterations. */
@@ -9,6 +10,8 @@ export interface Learnt {
   /** Of requests: how long a prompt takes, and how decode goes on meanwhile. */
   readonly prefills: PrefillPace;
   readonly pace: Pace;
+  /** Of windows of counts. */
+  readonly windows: WindowPace;
 }
 
-export const learnt = (): Learnt => ({ speed: speed(), prefills: prefillPace(), pace: pace() });
+export const learnt = (): Learnt => ({ speed: speed(), prefills: prefillPace(), pace: pace(), windows: windowPace() });

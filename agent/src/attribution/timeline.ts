@@ -34,7 +34,13 @@ interface Edge {
   readonly at: Instant;
   readonly step: 1 | -1;
   /** A counter, requests in their prefill or decode, iterations, or a window. */
-  readonly what: Counter | Prompting | Decoding | Work | Counts;
+  readonly what: Counter | Prompting | Decoding | Work | WindowPart;
+}
+
+/** Work of a window, laid out in it; undefined: how long it took is not known. */
+interface WindowPart {
+  readonly counts: Counts;
+  readonly work: Work | undefined;
 }
 
 /** Requests in their prefill; per second. */
@@ -61,6 +67,8 @@ export interface TimelineOptions {
 
 /** Between two iterations of an engine that has requests lies no more than this; it belongs to the iteration before it. */
 const LONGEST_PAUSE_SECONDS = 0.5;
+/** In a longer window somebody may come and go. */
+const LONG_WINDOW_SECONDS = 3;
 /** Most prompt tokens in an iteration where the engine does not say it. */
 const USUAL_CHUNK_TOKENS = 4_096;
 /** Fewer decode steps per iteration with prompts than this: the engine does not mix them. */
@@ -69,7 +77,7 @@ const LEAST_MIXING = 0.2;
 export function timeline({ begin, role, roleOnly = false, knows = learnt() }: TimelineOptions): Timeline {
   const count: Record<Counter, number> = { prefill: 0, decode: 0, waiting: 0, active: 0, whole: 0, idle: 0, hole: 0, windowBusy: 0, windowIdle: 0, windowUnknown: 0 };
   const iterations = new Set<Work>();
-  const windows = new Set<Counts>();
+  const windows = new Set<WindowPart>();
   const edges = new TinyQueue<Edge>([], (a, b) => a.at - b.at);
   const { speed: alone, pace: decodePace } = knows;
   const requests = requestsWork(knows);
@@ -128,19 +136,45 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
     const input = tokens.input === undefined && tokens.cachedInput === undefined ? undefined : (tokens.input ?? 0);
     const { output } = tokens;
     const prefillTokens = evidence.prefillTokens ?? input ?? 0;
-    const atWork = Math.max(1, ((running ?? 0) + (before?.to === from ? (before.running ?? running ?? 0) : (running ?? 0))) / 2);
+    const sequences = Math.max(1, evidence.decodeSteps !== undefined && evidence.decodeSteps > 0 ? (output ?? 0) / evidence.decodeSteps : evidence.sequenceSeconds !== undefined ? evidence.sequenceSeconds / (to - from) : ((running ?? 0) + (before?.to === from ? (before.running ?? running ?? 0) : (running ?? 0))) / 2);
     if (prefillTokens > 0 || (output ?? 0) > 0) {
       // One that only knows its output can't tell what else ran.
       if (input === undefined && evidence.prefillTokens === undefined && phaseSeconds === undefined) return add(from, to, 'windowBusy');
       if (output === undefined) return add(from, to, 'windowBusy');
-      const decodeSteps = evidence.decodeSteps ?? output / atWork;
-      return add(from, to, { from, to, prefillTokens, decodeTokens: output, decodeSteps, phaseSeconds });
+      const counts = { from, to, prefillTokens, decodeTokens: output, decodeSteps: evidence.decodeSteps ?? output / sequences, phaseSeconds };
+      const atBothEnds = Math.min(running ?? 0, before?.to === from ? (before.running ?? 0) : 0);
+      return layOut(counts, { sequences, prompts: promptsOf(evidence), wholly: atBothEnds >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1) });
     }
     if (saturated) return add(from, to, 'windowBusy');
     // A request runs and yields nothing: its prompt is being computed, and will be credited at its first token.
-    if (credits === 'firstToken' && (running ?? 0) > 0 && output === 0) return add(from, to, { from, to, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0 });
+    if (credits === 'firstToken' && (running ?? 0) > 0 && output === 0) return add(from, to, { counts: { from, to, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0 }, work: prefillOnly() });
     if (busy === undefined) return add(from, to, 'windowUnknown');
     return add(from, to, busy > 0 ? 'windowBusy' : 'windowIdle');
+  }
+
+  /** @param how `wholly`: somebody ran all the time */
+  function layOut(counts: Counts, how: { readonly sequences: number; readonly prompts: number | undefined; readonly wholly: boolean }): void {
+    const { from, to, prefillTokens, decodeTokens, decodeSteps, phaseSeconds } = counts;
+    if (phaseSeconds && phaseSeconds.prefill + phaseSeconds.decode > 0) return add(from, to, { counts, work: turnsOf(counts, phaseSeconds) });
+    const told = { seconds: to - from, prompts: how.prompts, promptTokens: prefillTokens, decodedTokens: decodeTokens, sequences: how.sequences, decodeSteps };
+    if (how.wholly) knows.windows.learn(told);
+    const laid = knows.windows.layOut(told);
+    if (!laid) return add(from, to, { counts, work: undefined });
+    const time = to - from;
+    const busy = laid.prefill.seconds + laid.decode.seconds;
+    const scale = how.wholly || busy > time ? time / busy : 1;
+    const prefillEnd = instant(from + laid.prefill.seconds * scale);
+    const decodeEnd = how.wholly ? to : instant(Math.min(to, prefillEnd + laid.decode.seconds * scale));
+    const prompting = prefillEnd - from;
+    if (prompting > 0) {
+      const iterations = laid.prefill.iterations / prompting;
+      const prompt: Load = { ...NO_LOAD, busy: Math.min(1, (laid.prefill.alone * scale) / prompting), iterations, promptTokens: prefillTokens / prompting };
+      const mixed: Load = { ...NO_LOAD, busy: Math.min(1, iterations * laid.mixing * laid.decode.step * scale), iterations: iterations * laid.mixing, decoded: iterations * laid.mixing * how.sequences };
+      const work: Work = laid.mixing < LEAST_MIXING || decodeTokens === 0 ? prefillOnly({ ...prompt, busy: 1 }) : { ran: { ...plus(prompt, mixed), busy: 1, iterations }, prefill: prompt, decode: mixed, mixing: 'iteration' };
+      add(from, prefillEnd, { counts, work });
+    }
+    if (decodeEnd > prefillEnd) add(prefillEnd, decodeEnd, { counts, work: decodeOnly({ ...NO_LOAD, busy: 1, iterations: 1 / (laid.decode.step * scale), decoded: how.sequences / (laid.decode.step * scale) }) });
+    return add(decodeEnd, to, { counts, work: nobody });
   }
 
   function place(before: Instant): void {
@@ -165,7 +199,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
         if (before) decodePace.ended(before, what.outputTokens);
         began.delete(what);
       }
-    } else if ('decodeTokens' in what) {
+    } else if ('counts' in what) {
       if (step > 0) windows.add(what);
       else windows.delete(what);
     } else if (step > 0) iterations.add(what);
@@ -182,10 +216,19 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
     if (count.idle > 0 && windows.size === 0 && count.windowBusy === 0 && count.hole === 0) return plain('idle');
     if (count.whole > 0) return plain(count.hole === 0 ? 'idle' : 'unknown');
     if (windows.size > 0 && role) return working([]);
-    if (windows.size > 0 && count.windowBusy === 0) return { from, to, state: 'work', work: windowWork([...windows]), ...(sumOf([...windows]).phaseSeconds ? {} : { window: sumOf([...windows]) }) };
+    if (windows.size > 0 && count.windowBusy === 0) return ofWindows(from, to);
     if (count.windowBusy > 0) return role ? working([]) : plain('active');
     return plain(count.windowIdle > 0 && count.windowUnknown === 0 && count.hole === 0 ? 'idle' : 'unknown');
   };
+
+  function ofWindows(from: Instant, to: Instant): Stretch {
+    const parts = [...windows];
+    const groupEnd = instant(Math.max(...parts.map(({ counts }) => counts.to)));
+    const work = parts.flatMap((part) => part.work ?? []);
+    if (work.length < parts.length) return { from, to, state: 'work', work: plainly(parts), groupEnd, window: sumOf(parts.map(({ counts }) => counts)) };
+    const ran = work.filter((each) => each !== nobody);
+    return ran.length > 0 ? { from, to, state: 'work', work: ran, groupEnd } : { from, to, state: 'idle', work: [], groupEnd };
+  }
 
   function workOfRequests(): Work {
     const step = decodePace.step();
@@ -245,19 +288,25 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
 
 const ofRole = (role: Role): Work => (role === 'prefill' ? prefillOnly() : decodeOnly());
 
-/** What counts alone tell without a model: one kind of work, or both in turns that nobody knows. */
-function windowWork(windows: readonly Counts[]): Work[] {
-  const { prefillTokens, decodeTokens, decodeSteps, phaseSeconds, from, to } = sumOf(windows);
-  if (phaseSeconds && phaseSeconds.prefill + phaseSeconds.decode > 0) {
-    const time = to - from;
-    const scale = Math.min(1, time / (phaseSeconds.prefill + phaseSeconds.decode)) / time;
-    const prefill: Load = { ...NO_LOAD, busy: phaseSeconds.prefill * scale, promptTokens: prefillTokens / time };
-    const decode: Load = { ...NO_LOAD, busy: phaseSeconds.decode * scale, iterations: decodeSteps / time, decoded: decodeTokens / time };
-    return [{ ran: plus(prefill, decode), prefill: prefill.busy > 0 ? prefill : undefined, decode: decode.busy > 0 ? decode : undefined, mixing: 'turns' }];
-  }
+/** Of a window in which for a while nobody ran. */
+const nobody: Work = { ran: NO_LOAD, prefill: undefined, decode: undefined, mixing: 'iteration' };
+
+/** Which phases there were, where nothing is known of how long they took. */
+function plainly(parts: readonly WindowPart[]): Work[] {
   const busy: Load = { ...NO_LOAD, busy: 1 };
-  return [{ ran: busy, prefill: prefillTokens > 0 ? busy : undefined, decode: decodeTokens > 0 ? busy : undefined, mixing: 'turns' }];
+  return [{ ran: busy, prefill: parts.some(({ counts }) => counts.prefillTokens > 0) ? busy : undefined, decode: parts.some(({ counts }) => counts.decodeTokens > 0) ? busy : undefined, mixing: 'turns' }];
 }
+
+function turnsOf({ from, to, prefillTokens, decodeTokens, decodeSteps }: Counts, phaseSeconds: { readonly prefill: number; readonly decode: number }): Work {
+  const time = to - from;
+  const scale = Math.min(1, time / (phaseSeconds.prefill + phaseSeconds.decode)) / time;
+  const prefill: Load = { ...NO_LOAD, busy: phaseSeconds.prefill * scale, promptTokens: prefillTokens / time };
+  const decode: Load = { ...NO_LOAD, busy: phaseSeconds.decode * scale, iterations: decodeSteps / time, decoded: decodeTokens / time };
+  return { ran: plus(prefill, decode), prefill: prefill.busy > 0 ? prefill : undefined, decode: decode.busy > 0 ? decode : undefined, mixing: 'turns' };
+}
+
+/** Requests whose prompts were credited in the window, where its counters tell; those that ended are as many in the long run. */
+const promptsOf = ({ prompts, requests }: WindowEvidence): number | undefined => prompts ?? (requests && Object.values(requests).reduce((sum, each) => sum + each, 0));
 
 function sumOf(windows: readonly Counts[]): Counts {
   const [first, ...rest] = windows;

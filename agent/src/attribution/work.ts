@@ -42,7 +42,9 @@ export interface Stretch {
   readonly state: State;
   /** Of each engine or rank that ran; empty unless the state is `work`. */
   readonly work: readonly Work[];
-  /** Counts over a window that is part of the state `work`; nothing tells when in it which ran. */
+  /** Until here nothing tells when which ran: the stretches up to then are laid out in some order, and are one to measuring. */
+  readonly groupEnd?: Instant;
+  /** Counts of such a group whose work is not known as time. */
   readonly window?: Counts;
 }
 

@@ -71,7 +71,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       const lane = lanes.get(name) ?? { owner, attribution: owner && attributionOf(owner).lane(blur), stretches: [] };
       lanes.set(name, lane);
       const shift = blur / 2 + (owner ? attributionOf(owner).lag(stated) : stated);
-      for (const stretch of (owner && stretchesOf.get(owner)) ?? []) lane.stretches.push({ ...stretch, from: instant(stretch.from + shift), to: instant(stretch.to + shift), ...(stretch.window && { window: { ...stretch.window, from: instant(stretch.window.from + shift), to: instant(stretch.window.to + shift) } }) });
+      for (const stretch of (owner && stretchesOf.get(owner)) ?? []) lane.stretches.push({ ...stretch, from: instant(stretch.from + shift), to: instant(stretch.to + shift), ...(stretch.groupEnd !== undefined && { groupEnd: instant(stretch.groupEnd + shift) }) });
     }
     const names = new Set(here.length > 0 ? here.map(({ name }) => name) : ['']);
     for (const name of lanes.keys()) if (!names.has(name)) lanes.delete(name);
@@ -86,7 +86,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       const until = first && first.from < limit ? first.from : limit;
       return until > frontier ? until : undefined;
     }
-    const window = [...lanes.values()].reduce((end, lane) => Math.max(end, stretchAt(lane, frontier)?.window?.to ?? 0), 0);
+    const window = [...lanes.values()].reduce((end, lane) => Math.max(end, stretchAt(lane, frontier)?.groupEnd ?? 0), 0);
     let end: number = first.to;
     if (window > frontier) end = window;
     else if (group > 0 && [...lanes.values()].every(({ owner }) => owner && attributionOf(owner).ready())) end = spans.find((span) => span.to >= frontier + group)?.to ?? Infinity;

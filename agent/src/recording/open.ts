@@ -72,7 +72,7 @@ export function openRecording({ manifest, base }: Recording): OpenedRecording {
     return source ? [{ entry, source: entry.delay === undefined ? source : earlier(source, seconds(entry.delay)) }] : [];
   });
 
-  const counting = countingEntries(manifest.serving.map((entry) => ({ ...entry, kind: entry.format })), faults);
+  const counting = countingEntries(manifest.serving.map((entry) => ({ ...entry, kind: entry.format, tokensFrom: servingFormats.find(({ name }) => name === entry.format)?.tokensFrom })), faults);
   const serving = manifest.serving.flatMap((entry, index): OpenedServing[] => {
     if (entry.format === 'role') {
       if (!entry.role) faults.push(`serving[${index}]: format role needs 'role: prefill' or 'role: decode'`);

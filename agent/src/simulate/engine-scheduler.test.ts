@@ -69,6 +69,11 @@ describe('chunked batching', () => {
     expect(jobs[1]?.generated).toBe(20);
   });
 
+  it('does not let a sequence back in with the step that pushed it out', () => {
+    const { scheduler } = waiting({ blockTokens: 10, maxBatchedTokens: 25 }, 60, [{ prompt: 20, output: 30 }, { prompt: 30, output: 20 }]);
+    expect(plans(scheduler, 5)).toEqual(['0:20+ 1:5 |', '1:24 | 0', '1:1+ | 0', '| 0', '1:24 | 0']);
+  });
+
   it('gives all room back', () => {
     const { scheduler } = waiting({ blockTokens: 16 }, 160, Array.from({ length: 40 }, () => ({ prompt: 60, output: 40 })));
     for (let round = 0; scheduler.jobs > 0; round += 1) {
@@ -125,6 +130,10 @@ describe('requests that do not stay', () => {
     expect(scheduler.leave(1)).toEqual([]);
     expect(scheduler.leave(2)).toEqual(jobs.slice(0, 2));
     expect(plans(scheduler, 1)).toEqual(['2:10+ |']);
+    while (scheduler.jobs > 0) plans(scheduler, 1);
+    // Only with the blocks of those that left is there room for this one.
+    scheduler.add(jobOf(3, { at: 2, stream: 0, inputTokens: 980, outputTokens: 1, cachedPart: 0 }, engineOf({}), 1000));
+    expect(plans(scheduler, 1)).toEqual(['3:980+ |']);
   });
 
   it('or when they have seen enough', () => {

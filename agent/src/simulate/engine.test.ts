@@ -66,19 +66,20 @@ describe.each(SCENARIOS)('%s', (_, more) => {
       if (ranked) ranked.push(iteration);
       else byRank.set(place, [iteration]);
     }
-    let [prefill, decode, mixed, overlaps] = [0, 0, 0, 0];
+    let [prefill, decode, mixed, overlaps, delayed] = [0, 0, 0, 0, 0];
     for (const ranked of byRank.values()) {
       for (const [index, iteration] of ranked.entries()) {
         const stays = iteration.running - iteration.ended.length + iteration.waiting > 0;
         const next = ranked[index + 1];
         if (next && next.from < iteration.to) overlaps += 1;
+        if (next && next.from > iteration.to + scenario.engine.gapSeconds + 1e-9 && next.decode.some(({ request }) => iteration.decode.some((step) => step.request === request))) delayed += 1;
         const energy = spent(simulation, iteration, iteration.from, stays ? iteration.to + scenario.engine.gapSeconds : iteration.to);
         if (iteration.decode.length === 0) prefill += energy;
         else if (iteration.prefill.length === 0) decode += energy;
         else mixed += energy;
       }
     }
-    expect(overlaps).toBe(0);
+    expect([overlaps, delayed]).toEqual([0, 0]);
     const busy = truth.total.prefill + truth.total.decode;
     expect(relative(prefill + decode + mixed, busy)).toBeLessThan(1e-6);
     expect(Math.abs(mixed / busy - truth.mixedShare)).toBeLessThan(1e-6);
@@ -186,13 +187,15 @@ describe('a simulation', () => {
   });
 
   it('pools do one thing each, on GPUs of their own, with the way of the KV cache between them', () => {
-    const { iterations: steps, requests, truth, gpus } = simulate(of({ engine: { disaggregated: { transferSeconds: 0.05 } }, traffic: [rag] }));
+    const { iterations: steps, requests, truth, gpus } = simulate(of({ engine: { disaggregated: { transferSeconds: 0.5 } }, traffic: [rag] }));
     expect(steps.every(({ pool, prefill, decode }) => (pool === 'prefill' ? decode.length === 0 : pool === 'decode' && prefill.length === 0))).toBe(true);
     expect(gpus).toEqual([{ name: 'GPU-0', index: 0, pool: 'prefill', rank: 0 }, { name: 'GPU-1', index: 1, pool: 'decode', rank: 0 }]);
     expect([truth.devices[0]?.decode, truth.devices[1]?.prefill]).toEqual([0, 0]);
     const firstDecode = new Map<number, number>();
     for (const { from, decode } of steps) for (const { request } of decode) if (!firstDecode.has(request)) firstDecode.set(request, from);
-    for (const { id, firstToken } of requests) expect((firstDecode.get(id) ?? Infinity) - (firstToken ?? 0)).toBeGreaterThan(0.05);
+    const waited = requests.map(({ id, firstToken, inputTokens }) => (firstDecode.get(id) ?? Infinity) - (firstToken ?? 0) - 0.5 - (inputTokens * 131_072) / 4e10);
+    expect(Math.min(...waited)).toBeGreaterThan(-1e-9);
+    expect(Math.max(...waited)).toBeLessThan(0.05);
   });
 
   it('spreads requests over ranks', () => {

@@ -70,7 +70,6 @@ export class Boards {
 
   /** Waits for the next iteration while requests run. @returns energy per board */
   wait(until: number): number[] {
-    this.#worked = Math.max(this.#worked, until);
     return this.#draw(until, this.#boards.map((board) => this.#loadedIdle(board)));
   }
 

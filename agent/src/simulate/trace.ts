@@ -141,6 +141,8 @@ export interface Truth {
   readonly mixedShare: number;
   readonly iterations: number;
   readonly tokens: TokenTruth;
+  /** From arrival to first token and from there to the end, summed over requests: what a division by time would go by. */
+  readonly requestSeconds: { readonly prefill: Seconds; readonly decode: Seconds };
   readonly requests: readonly RequestTruth[];
 }
 

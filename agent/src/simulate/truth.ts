@@ -54,6 +54,7 @@ export class TruthBook {
   readonly #prefill: number[] = [];
   readonly #decode: number[] = [];
   readonly #tokens = { input: 0, cachedInput: 0, output: 0, recomputed: 0 };
+  readonly #requestSeconds = { prefill: 0, decode: 0 };
   #mixed = 0;
   #iterations = 0;
 
@@ -94,6 +95,9 @@ export class TruthBook {
   }
 
   close(request: SimulatedRequest): void {
+    const firstToken = request.firstToken ?? request.end;
+    this.#requestSeconds.prefill += firstToken - request.arrival;
+    this.#requestSeconds.decode += request.end - firstToken;
     this.#tokens.input += request.computedTokens;
     this.#tokens.cachedInput += request.cachedTokens;
     this.#tokens.output += request.outputTokens;
@@ -123,6 +127,7 @@ export class TruthBook {
       mixedShare: busy === 0 ? 0 : this.#mixed / busy,
       iterations: this.#iterations,
       tokens: { ...this.#tokens },
+      requestSeconds: { prefill: seconds(this.#requestSeconds.prefill), decode: seconds(this.#requestSeconds.decode) },
       requests: this.#prefill.map((energy, id) => ({ id, prefill: joules(energy), decode: joules(this.#decode[id] ?? 0) })),
     };
   }

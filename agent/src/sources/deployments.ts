@@ -2,6 +2,14 @@
 import { UsageError } from '@joulebook/shared/errors.js';
 import type { Channel, Role } from './source.js';
 
+/**
+ * What a source has its token counts from, the surest first. Where several speak of one deployment, the first counts its
+ * tokens and the others only tell what ran. Counters hold every token of the engine; a log loses what was not printed, or
+ * rounds it; a table of requests holds those of its writer. A gateway sees only what passes it, and may answer by itself.
+ */
+export const TOKEN_ORIGINS = ['engine counters', 'engine log', 'requests', 'gateway counters', 'gateway requests'] as const;
+export type TokenOrigin = (typeof TOKEN_ORIGINS)[number];
+
 /** One deployment as the configuration describes it. */
 export interface Deployment {
   readonly name: string;
@@ -16,6 +24,8 @@ export interface Deployment {
 export interface DeploymentEntry {
   /** The name of the source or format; `role` has no file and no address. */
   readonly kind: string;
+  /** Of its kind; absent: of one that is not known. */
+  readonly tokensFrom?: TokenOrigin | undefined;
   readonly deployment: string;
   readonly model?: string | undefined;
   readonly role?: Role | undefined;
@@ -37,20 +47,26 @@ export function deploymentsOf(entries: readonly DeploymentEntry[]): Deployment[]
   });
 }
 
-/** The positions of the entries that count: exactly one per deployment, so that no token is counted twice. */
+/** The positions of the entries that count: one per deployment at most, so that no token is counted twice. */
 export function countingEntries(entries: readonly DeploymentEntry[], faults: string[]): Set<number> {
   const counting = new Set<number>();
   for (const name of new Set(entries.map((entry) => entry.deployment))) {
     const mine = entries.flatMap((entry, index) => (entry.deployment === name && entry.kind !== 'role' ? [{ entry, index }] : []));
     const said = mine.filter(({ entry }) => entry.tokens === 'count');
-    const open = mine.filter(({ entry }) => entry.tokens === undefined);
-    if (said.length > 1 || (said.length === 0 && open.length > 1)) {
-      faults.push(`deployment ${name}: ${mine.length} sources would count its tokens; say 'tokens: count' for one of them and 'tokens: evidence' for the others`);
+    const candidates = said.length > 0 ? said : surest(mine.filter(({ entry }) => entry.tokens === undefined));
+    if (candidates.length > 1) {
+      faults.push(`deployment ${name}: ${candidates.length} sources would count its tokens (${candidates.map(({ entry }) => entry.kind).join(', ')}); say 'tokens: count' for one of them and 'tokens: evidence' for the others`);
     }
-    const counts = said[0] ?? (open.length === 1 ? open[0] : undefined);
+    const [counts] = candidates;
     if (counts) counting.add(counts.index);
   }
   return counting;
+}
+
+function surest<E extends { readonly entry: DeploymentEntry }>(open: readonly E[]): E[] {
+  const rank = ({ entry }: E): number => (entry.tokensFrom === undefined ? TOKEN_ORIGINS.length : TOKEN_ORIGINS.indexOf(entry.tokensFrom));
+  const first = Math.min(...open.map(rank));
+  return open.filter((each) => rank(each) === first);
 }
 
 /** Whether a device, as a sensor names it, is one that the deployment runs on. */

@@ -43,6 +43,10 @@ import { vllmLog } from './serving/logs/vllm.js';
 import { dynamo as dynamoLog } from './serving/logs/dynamo.js';
 import { tgi as tgiLog } from './serving/logs/tgi.js';
 import { dynamoTrace } from './serving/dynamo-trace.js';
+import { aiperf } from './serving/aiperf.js';
+import { envoyAiGateway } from './serving/envoy-ai-gateway.js';
+import { litellm } from './serving/litellm.js';
+import { otelGenai } from './serving/otel-genai.js';
 import { trtllmLog } from './serving/logs/trtllm.js';
 import type { MetricsDialect } from './serving/metrics/dialect.js';
 import { dynamo as dynamoMetrics } from './serving/metrics/dynamo.js';
@@ -76,9 +80,11 @@ const logDialects: readonly LogDialect[] = [
   trtllmLog,
   llamacppLog,
   ollama,
+  litellm,
+  envoyAiGateway,
 ];
 
 export const livePowerKinds: readonly LivePowerKind[] = [liveNvml, liveNvidiaSmi, liveDcgmi, liveDcgmExporter, liveAmdSmi, liveRocmSmi, liveXpuSmi, liveRapl, liveHwmon, liveRedfish, liveIpmi, liveSnmpPdu, liveHttpMeter, livePrometheusPower, liveModbusMeter];
 export const liveServingKinds: readonly LiveServingKind[] = [...metricsDialects.map(liveMetrics), ...logDialects.map((dialect) => liveLog(dialect)), liveAutoLog(logDialects), liveTrtllmIterations];
 export const powerFormats: readonly PowerFormat[] = [readings, nvidiaSmiCsv, ptdaemon, csv, nvidiaSmiXml, dcgmiDmon, dcgmExporter, recordedRapl, ipmiDcmi, recordedRedfish];
-export const servingFormats: readonly ServingFormat[] = [evidence, ...metricsDialects.map(recordedMetrics), ...logDialects.map((dialect) => recordedLog(dialect, logDialects)), autoLog(logDialects), requests, counters, dynamoTrace, trtllmIterations, mlperfLoadgen];
+export const servingFormats: readonly ServingFormat[] = [evidence, ...metricsDialects.map(recordedMetrics), ...logDialects.map((dialect) => recordedLog(dialect, logDialects)), autoLog(logDialects), requests, counters, dynamoTrace, otelGenai, aiperf, trtllmIterations, mlperfLoadgen];

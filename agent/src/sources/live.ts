@@ -2,6 +2,7 @@
 import { UsageError } from '@joulebook/shared/errors.js';
 import { describeIssues } from '@joulebook/shared/settings.js';
 import type { z } from 'zod';
+import type { TokenOrigin } from './deployments.js';
 import type { LivePower, LiveServing } from './source.js';
 
 interface LiveKind<S> {
@@ -15,17 +16,21 @@ interface LiveKind<S> {
   detect(environment: NodeJS.ProcessEnv): Promise<{ readonly found: true; readonly options: Readonly<Record<string, unknown>> } | { readonly found: false; readonly reason: string }>;
 }
 export type LivePowerKind = LiveKind<LivePower>;
-export type LiveServingKind = LiveKind<LiveServing>;
+export type LiveServingKind = LiveKind<LiveServing> & { readonly tokensFrom: TokenOrigin };
 
-/** Binds the options' schema to the function that wants them, so that a list of kinds needs no common option type. */
-export function liveKind<O, S>(kind: {
+interface LiveDeclaration<O, S> {
   readonly name: string;
   readonly summary: string;
   readonly family?: string;
   readonly options: z.ZodType<O>;
   readonly open: (options: O) => S;
   readonly detect: LiveKind<S>['detect'];
-}): LiveKind<S> {
+}
+
+export const liveServingKind = <O>({ tokensFrom, ...kind }: LiveDeclaration<O, LiveServing> & { readonly tokensFrom: TokenOrigin }): LiveServingKind => ({ ...liveKind(kind), tokensFrom });
+
+/** Binds the options' schema to the function that wants them, so that a list of kinds needs no common option type. */
+export function liveKind<O, S>(kind: LiveDeclaration<O, S>): LiveKind<S> {
   return {
     name: kind.name,
     summary: kind.summary,

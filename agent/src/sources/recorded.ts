@@ -6,6 +6,7 @@ import { UsageError } from '@joulebook/shared/errors.js';
 import { describeIssues, nearest } from '@joulebook/shared/settings.js';
 import type { Boundary } from '@joulebook/shared/slice.js';
 import { z } from 'zod';
+import type { TokenOrigin } from './deployments.js';
 import type { RecordedPower, RecordedServing } from './source.js';
 
 export interface RecordedFile {
@@ -42,7 +43,7 @@ export interface RecordedFormat<Entry, Recorded> {
   open(entry: Entry, options: unknown): Recorded;
 }
 export type PowerFormat = RecordedFormat<RecordedPowerEntry, RecordedPower>;
-export type ServingFormat = RecordedFormat<RecordedServingEntry, RecordedServing>;
+export type ServingFormat = RecordedFormat<RecordedServingEntry, RecordedServing> & { readonly tokensFrom: TokenOrigin };
 
 interface Declaration<Shape extends z.ZodRawShape, Entry, Recorded> {
   readonly name: string;
@@ -52,7 +53,10 @@ interface Declaration<Shape extends z.ZodRawShape, Entry, Recorded> {
 }
 
 export const powerFormat = <Shape extends z.ZodRawShape>(declaration: Declaration<Shape, RecordedPowerEntry, RecordedPower>): PowerFormat => format(declaration);
-export const servingFormat = <Shape extends z.ZodRawShape>(declaration: Declaration<Shape, RecordedServingEntry, RecordedServing>): ServingFormat => format(declaration);
+export const servingFormat = <Shape extends z.ZodRawShape>(declaration: Declaration<Shape, RecordedServingEntry, RecordedServing> & { readonly tokensFrom: TokenOrigin }): ServingFormat => ({
+  ...format(declaration),
+  tokensFrom: declaration.tokensFrom,
+});
 
 function format<Shape extends z.ZodRawShape, Entry extends { readonly file: RecordedFile }, Recorded>(declaration: Declaration<Shape, Entry, Recorded>): RecordedFormat<Entry, Recorded> {
   const { name, summary } = declaration;

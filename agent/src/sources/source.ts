@@ -134,6 +134,10 @@ export interface WindowEvidence {
   readonly kvUsage?: number;
   /** Engine iterations in the window that decoded, where the source tells. */
   readonly decodeSteps?: number;
+  /** Requests that gave their first token in the window. */
+  readonly prompts?: number;
+  /** Time that sequences spent decoding, summed over them: 20 sequences for 10 s are 200. */
+  readonly sequenceSeconds?: number;
   /** Prompt tokens computed in the window, where a counter of work says so whatever `tokens` credits. */
   readonly prefillTokens?: number;
   /** Time in the window that the engine spent in each phase, where it says so. */

@@ -1,13 +1,15 @@
 /**
- * How far from a figure the truth may lie, by what the sensors state. Two errors, which behave differently:
+ * How far from a figure the truth may lie, by what the sensors state. Three errors, which behave differently:
  *
  *   gain       a sensor reads low or high by up to so many percent, the same way all day: its ends add up linearly and
  *              bound the truth (nothing says where between them it is)
  *   sampling   what was missed between readings: independent from slice to slice, so variances add up; ±1.96 σ holds it
  *              in 95 of 100 cases
+ *   division   energy drawn by prefill and decode together is divided between them by a model, which may be off by so many
+ *              joules (95 %), the same way all day: adds up linearly. It is an error of a phase and none of their sum
  *
- * The interval of a sum is [Σ low − 1.96 √Σ variance, Σ high + 1.96 √Σ variance], never below 0. Not in it: the error of
- * dividing mixed phases by a model, unmeasured time (that is coverage), and sensors that lie by more than they state.
+ * The interval of a sum is [Σ low − 1.96 √Σ variance, Σ high + 1.96 √Σ variance], never below 0; that of a phase is
+ * widened by its division. Not in it: unmeasured time (that is coverage), and sensors that lie by more than they state.
  * Token counts are exact, so a ratio is as uncertain as its joules.
  */
 import { joules, JOULES_PER_KWH, type Joules, type Quantity, type Tokens } from '@joulebook/shared/units.js';
@@ -25,6 +27,18 @@ const DEVIATIONS = 1.96;
 export function energyInterval(low: Joules, high: Joules, sampling: JoulesSquared): Interval<Joules> {
   const spread = DEVIATIONS * Math.sqrt(sampling);
   return [joules(Math.max(0, low - spread)), joules(Math.max(0, high + spread))];
+}
+
+/**
+ * [E − √((E − low)² + D²), E + √((high − E)² + D²)]: sensor and division are independent, so on either side of the estimate E
+ * their half-widths add by their squares. Where the sensor's interval does not hold E, its nearer end stands in for it. Never below 0.
+ * @param sensor from `energyInterval`
+ * @param division D, not below 0
+ */
+export function phaseEnergyInterval(sensor: Interval<Joules>, estimate: Joules, division: Joules): Interval<Joules> {
+  const [low, high] = sensor;
+  const middle = Math.min(high, Math.max(low, estimate));
+  return [joules(Math.max(0, middle - Math.hypot(middle - low, division))), joules(Math.max(0, middle + Math.hypot(high - middle, division)))];
 }
 
 /** J / token; null where the ratio is. */

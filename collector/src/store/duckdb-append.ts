@@ -26,12 +26,15 @@ function ownCells(slice: Slice): Cell[] {
     case 'energy':
       return [
         slice.device, slice.boundary, slice.phase, BigInt(slice.microjoules), BigInt(slice.modelledMicrojoules), slice.seconds, slice.askedSeconds, slice.source, slice.method,
-        whole(slice.lowMicrojoules), whole(slice.highMicrojoules), slice.samplingVariance ?? null, slice.contains ? JSON.stringify(canonicalNodes(slice.contains)) : null,
+        whole(slice.lowMicrojoules), whole(slice.highMicrojoules), slice.samplingVariance ?? null, slice.contains ? JSON.stringify(canonicalNodes(slice.contains)) : null, whole(slice.divisionMicrojoules),
       ];
     case 'tokens':
       return [text(slice.tenant), slice.token, BigInt(slice.count)];
     case 'requests':
-      return [text(slice.tenant), slice.outcome, whole(slice.ttftBucket), whole(slice.tpotBucket), BigInt(slice.requests), BigInt(slice.inputTokens), BigInt(slice.cachedInputTokens), BigInt(slice.outputTokens)];
+      return [
+        text(slice.tenant), slice.outcome, whole(slice.ttftBucket), whole(slice.tpotBucket), BigInt(slice.requests), BigInt(slice.inputTokens), BigInt(slice.cachedInputTokens), BigInt(slice.outputTokens),
+        text(slice.request), whole(slice.inputBand), whole(slice.concurrencyBand), whole(slice.prefillMicrojoules), whole(slice.decodeMicrojoules),
+      ];
     case 'gauge':
       return [text(slice.device), slice.gauge, slice.valueSeconds, slice.seconds, slice.max];
     case 'flag':

@@ -1,7 +1,7 @@
 /** Sums as SQL. Text from outside is always bound, never spliced; only names from fixed lists are spliced. */
 import type { DuckDBValue } from '@duckdb/node-api';
 import { epochMicros, seconds, type Seconds } from '@joulebook/shared/units.js';
-import { divides, type FactKind, type FactSums, type Filter, type GroupSum, type Key, type SumQuery } from './store.js';
+import { divides, type Dimension, type FactKind, type FactSums, type Filter, type GroupSum, type Key, type RequestCounts, type SumQuery } from './store.js';
 
 /** Details of one flag code that are told one by one. */
 export const DETAILS_PER_CODE = 5;
@@ -29,6 +29,11 @@ const time = (value: DuckDBValue | undefined): Seconds => seconds(Math.round(num
 const twelveDigits = (value: DuckDBValue | undefined): number => Number(number(value).toPrecision(12));
 const text = (value: DuckDBValue | undefined): string | null => (typeof value === 'string' ? value : null);
 
+/** A request that ended before its first token has no decode: what is told of one phase is told. */
+const METERED = 'prefill_microjoules IS NOT NULL OR decode_microjoules IS NOT NULL';
+const REQUEST_COUNTS = ['sum(requests)', 'sum(input_tokens)', 'sum(cached_input_tokens)', 'sum(output_tokens)'] as const;
+const requestCounts = ([requests, input, cached, output]: Row): RequestCounts => ({ requests: number(requests), inputTokens: number(input), cachedInputTokens: number(cached), outputTokens: number(output) });
+
 const plain = (columns: string) => (groups: string) => `SELECT ${groups}, min(from_us), max(to_us), ${columns} FROM facts GROUP BY ${groups}`;
 
 /** fsum: compensated, so that 30 slices of 0.1 s are 3 s. */
@@ -43,13 +48,14 @@ const READERS: { readonly [K in FactKind]: Reader<K> } = {
         walls AS (SELECT ${groups}, fsum(seconds) AS wall FROM per_cell GROUP BY ${groups}),
         totals AS (SELECT ${groups}, min(from_us) AS first, max(to_us) AS last, sum(microjoules) AS microjoules, sum(modelled_microjoules) AS modelled,
           fsum(seconds) AS seconds, fsum(asked_seconds) AS asked, count(DISTINCT (node, device)) AS devices,
-          sum(low_microjoules) AS low, sum(high_microjoules) AS high, fsum(coalesce(sampling_variance, 0)) AS variance,
+          sum(low_microjoules) AS low, sum(high_microjoules) AS high, fsum(coalesce(sampling_variance, 0)) AS variance, sum(coalesce(division_microjoules, 0)) AS division,
           count(*) FILTER (microjoules <> 0 AND (low_microjoules IS NULL OR high_microjoules IS NULL)) AS unstated FROM facts GROUP BY ${groups})
         SELECT totals.*, walls.wall FROM totals JOIN walls ON ${same}`;
     },
-    read: ([microjoules, modelled, observed, asked, devices, low, high, variance, unstated, wall]) => ({
+    read: ([microjoules, modelled, observed, asked, devices, low, high, variance, division, unstated, wall]) => ({
       microjoules: bigint(microjoules),
       modelledMicrojoules: bigint(modelled),
+      divisionMicrojoules: bigint(division),
       seconds: time(observed),
       askedSeconds: time(asked),
       devices: number(devices),
@@ -63,8 +69,11 @@ const READERS: { readonly [K in FactKind]: Reader<K> } = {
   },
   tokens: { select: plain('sum(count)'), read: ([count]) => ({ count: number(count) }) },
   requests: {
-    select: plain('sum(requests), sum(input_tokens), sum(cached_input_tokens), sum(output_tokens)'),
-    read: ([requests, input, cached, output]) => ({ requests: number(requests), inputTokens: number(input), cachedInputTokens: number(cached), outputTokens: number(output) }),
+    select: plain([...REQUEST_COUNTS, `count(*) FILTER (${METERED})`, 'sum(prefill_microjoules)', 'sum(decode_microjoules)', ...REQUEST_COUNTS.map((count) => `${count} FILTER (${METERED})`)].join(', ')),
+    read: ([requests, input, cached, output, facts, prefill, decode, ...metered]) => ({
+      ...requestCounts([requests, input, cached, output]),
+      metered: number(facts) === 0 ? null : { prefillMicrojoules: bigint(prefill), decodeMicrojoules: bigint(decode), ...requestCounts(metered) },
+    }),
   },
   gauge: {
     select: plain('fsum(value_seconds), fsum(seconds), max(max)'),
@@ -82,9 +91,12 @@ const READERS: { readonly [K in FactKind]: Reader<K> } = {
   },
 };
 
+/** Dimensions whose column has another name or type. */
+const COLUMNS: Partial<Record<Dimension, string>> = { inputBand: 'input_band::VARCHAR', concurrencyBand: 'concurrency_band::VARCHAR' };
+
 function column(key: Key, bind: (value: string) => string): string {
   // A JSON pointer names a key whatever characters it has.
-  return typeof key === 'string' ? key : `json_extract_string(labels, ${bind(`/${key.label.replaceAll('~', '~0').replaceAll('/', '~1')}`)})`;
+  return typeof key === 'string' ? (COLUMNS[key] ?? key) : `json_extract_string(labels, ${bind(`/${key.label.replaceAll('~', '~0').replaceAll('/', '~1')}`)})`;
 }
 
 function condition(filter: Filter, bind: (value: string) => string): string {

@@ -13,13 +13,13 @@ const ENERGY = ['site', 'node', 'device', 'deployment', 'model', 'phase', 'bound
 
 /**
  * Dimensions by which each kind can be divided. Labels divide every kind. `contains` is the sorted nodes a wide sensor
- * reads for, as JSON text, and null where that is its own node.
+ * reads for, as JSON text, and null where that is its own node. Values of bands are their numbers as text.
  */
 export const DIMENSIONS = {
   energy: ENERGY,
   booked: ENERGY,
   tokens: ['site', 'node', 'deployment', 'model', 'tenant', 'token'],
-  requests: ['site', 'node', 'deployment', 'model', 'tenant', 'outcome'],
+  requests: ['site', 'node', 'deployment', 'model', 'tenant', 'outcome', 'request', 'inputBand', 'concurrencyBand'],
   gauge: ['site', 'node', 'device', 'deployment', 'model', 'gauge'],
   flag: ['site', 'node', 'device', 'deployment', 'model', 'phase'],
 } as const satisfies Record<FactKind, readonly string[]>;
@@ -64,6 +64,8 @@ export interface BookedSums {
 }
 export interface EnergySums extends BookedSums {
   readonly modelledMicrojoules: bigint;
+  /** By how much the division between phases may be off, where facts say so: of a sum over phases it is no error. */
+  readonly divisionMicrojoules: bigint;
   /**
    * Wall time observed: per slice `from`, the maximum over devices of Σ seconds, summed over slices. Within one 10 s
    * cell of the slice grid it is never more than the cell's extent, so that agents whose slices begin at different
@@ -84,11 +86,20 @@ export interface StatedError {
 export interface TokenSums {
   readonly count: number;
 }
-export interface RequestSums {
+export interface RequestCounts {
   readonly requests: number;
   readonly inputTokens: number;
   readonly cachedInputTokens: number;
   readonly outputTokens: number;
+}
+export interface RequestSums extends RequestCounts {
+  /** Of the facts that tell what their requests drew; null where none does. */
+  readonly metered: MeteredRequests | null;
+}
+/** Energy at boundary gpu; exact. */
+export interface MeteredRequests extends RequestCounts {
+  readonly prefillMicrojoules: bigint;
+  readonly decodeMicrojoules: bigint;
 }
 export interface GaugeSums {
   readonly valueSeconds: number;

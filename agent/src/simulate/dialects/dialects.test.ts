@@ -159,8 +159,10 @@ describe('llamacpp-log', () => {
     expect(lines.filter((line) => line.includes('n_gen'))).toHaveLength(1);
   });
 
-  it('has no ranks', () => {
-    expect(() => writer('llamacpp-log', {}, { ranks: 2 })).toThrow(/engine\.ranks: 1/);
+  it('has neither ranks nor pools, and TGI no pools', () => {
+    expect(() => writer('llamacpp-log', {}, { ranks: 2 })).toThrow(/leave out engine\.ranks/);
+    expect(() => writer('llamacpp-log', {}, { pool: 'decode' })).toThrow(/engine\.disaggregated/);
+    expect(() => writer('tgi-log', {}, { pool: 'prefill' })).toThrow(/engine\.disaggregated/);
   });
 });
 

@@ -46,7 +46,7 @@ export const llamacppLog = dialect({
   speaks: 'engine',
   options: { verbosity: z.literal([3, 4]).default(3) },
   write(parts, { verbosity }) {
-    if (parts.ranks > 1) throw new UsageError(['llamacpp-log: llama.cpp has no data-parallel ranks; set engine.ranks: 1']);
+    if (parts.ranks > 1 || parts.pool !== 'serve') throw new UsageError(['llamacpp-log: llama.cpp has neither ranks nor pools; leave out engine.ranks and engine.disaggregated']);
     const state = engineState(parts.pool);
     const tasks = new Map<number, Task>();
     const slots: boolean[] = [];

@@ -55,7 +55,7 @@ export const vllmMetrics = dialect({
       const held = state.over(request);
       if (parts.pool === 'prefill') return;
       const counters = ranks[held?.rank ?? request.rank];
-      if (!counters) return;
+      if (!counters || (!held && parts.pool === 'decode')) return;
       counters.finished[request.outcome === 'aborted' ? 'abort' : request.id % 5 === 0 ? 'length' : 'stop'] += 1;
       const { arrival, scheduled, firstToken, end } = request;
       if (parts.pool !== 'serve' || request.outcome === 'aborted' || scheduled === undefined || firstToken === undefined) return;

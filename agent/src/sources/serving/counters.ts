@@ -41,6 +41,7 @@ type ColumnOptions = z.output<typeof columnOptions>;
 
 export const counters = servingFormat({
   name: NAME,
+  tokensFrom: 'engine counters',
   summary: 'CSV of cumulative counters, one look per row; `columns:` names them: time, outputTokens, inputTokens, cachedInputTokens, running, waiting, requests, kvCacheUsage',
   options: { columns: columnOptions },
   open(entry, options) {

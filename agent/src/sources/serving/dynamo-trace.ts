@@ -48,6 +48,7 @@ type Traced = z.output<typeof traced>;
 
 export const dynamoTrace = servingFormat({
   name: NAME,
+  tokensFrom: 'gateway requests',
   summary: 'request trace of Dynamo (dynamo-request-trace.NNNNNN.jsonl or .jsonl.gz): requests with queue, prefill, KV transfer and tokens',
   options: {},
   open: (entry) => ({ description: `${entry.file.label} (${NAME})`, events: () => events(entry) }),

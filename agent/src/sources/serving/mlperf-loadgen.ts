@@ -19,6 +19,7 @@ const RATE_KEY: Readonly<Record<string, string>> = { Server: 'result_completed_t
 
 export const mlperfLoadgen = servingFormat({
   name: NAME,
+  tokensFrom: 'requests',
   summary: 'mlperf_log_detail.txt of an MLPerf power run: one window, tokens = rate × time, no phases',
   options: {},
   open(entry) {

@@ -39,6 +39,7 @@ function optionalColumns(): Record<ColumnName, z.ZodOptional<typeof name>> {
 
 export const requests = servingFormat({
   name: NAME,
+  tokensFrom: 'requests',
   summary: 'CSV, JSON or JSON lines of requests: columns: { start, firstToken | ttft, end | duration, inputTokens, outputTokens | totalTokens, … }, where, latencyUnit',
   options,
   open(entry, chosen) {

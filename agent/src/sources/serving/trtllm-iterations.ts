@@ -12,7 +12,7 @@ import { instant, seconds, toIso, type Instant, type Seconds } from '@joulebook/
 import { Agent } from 'undici';
 import { z } from 'zod';
 import { notThisFormat } from '../dialects.js';
-import { liveKind, type LiveServingKind } from '../live.js';
+import { liveServingKind, type LiveServingKind } from '../live.js';
 import { lineTally, type LineTally } from '../line-tally.js';
 import { servingFormat, type RecordedServingEntry, type ServingFormat } from '../recorded.js';
 import type { LiveContext, LiveServing, ServingEvent } from '../source.js';
@@ -35,8 +35,9 @@ interface LiveOptions {
   readonly tz?: string | undefined;
 }
 
-export const liveTrtllmIterations: LiveServingKind = liveKind({
+export const liveTrtllmIterations: LiveServingKind = liveServingKind({
   name: NAME,
+  tokensFrom: 'engine log',
   summary: 'asks trtllm-serve for its iteration statistics (enable_iter_perf_stats: true); nothing else may read them, an answer empties them',
   options: z.strictObject({
     url: z.url({ protocol: /^https?$/ }).default(USUAL_URL),
@@ -133,6 +134,7 @@ function stampOf(text: string): Stamp | undefined {
 
 export const trtllmIterations: ServingFormat = servingFormat({
   name: NAME,
+  tokensFrom: 'engine log',
   summary: 'answers of GET /metrics of trtllm-serve with enable_iter_perf_stats: a JSON array, or a record or an answer per line',
   options: {},
   open(entry) {

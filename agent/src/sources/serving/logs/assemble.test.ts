@@ -33,6 +33,7 @@ describe('lines', () => {
   });
 
   it('are never joined to a line with a header, nor are unrelated lines to each other', () => {
+    expect(lines('iter = 7, states = {}', '| table').map(([, text]) => text)).toEqual(['iter = 7, states = {}', '| table']);
     expect(lines('0: iter = 7, cut', '0: [stamp] other', 'prompt eval time = 1', '       eval time = 2').map(([, text]) => text)).toEqual(['iter = 7, cut', '[stamp] other', 'prompt eval time = 1', '       eval time = 2']);
   });
 

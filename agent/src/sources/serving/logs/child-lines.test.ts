@@ -30,7 +30,7 @@ describe('what a program prints', () => {
   });
 
   it('goes on after its last stamp when it has ended, and what it says again is left out', async () => {
-    const command = program('1 a\n2 b\n2 c\n', 'unknown container\n', '2 b\n2 c\n2 d\n3 e\n2 late\n');
+    const command = program('1 a\n2 b\n2 c\n', 'unknown container\n', '1 a\n2 b\n2 c\n2 d\n3 e\n2 late\n');
     const { events, logged } = await hear((context) => childLines(stamping(command), context, soon), (batches) => linesOf(batches).includes('2 late'));
     expect(linesOf(events)).toEqual(['1 a', '2 b', '2 c', '2 d', '3 e', '2 late']);
     expect(starts()).toEqual(['all', 'since 2', 'since 2']);

@@ -6,6 +6,7 @@
  */
 import type { Instant, Seconds } from '@joulebook/shared/units.js';
 import type { z } from 'zod';
+import type { TokenOrigin } from '../../deployments.js';
 import type { ServingEvent } from '../../source.js';
 
 /** A line without what stood around it. */
@@ -83,6 +84,8 @@ export interface LogDialect<Shape extends z.ZodRawShape = z.ZodRawShape> {
   isCut?(text: string): boolean;
   /** It tells every request, also those that fail: live, nobody running means idle. */
   readonly tellsRequests?: boolean;
+  /** Absent: `engine log`. */
+  readonly tokensFrom?: TokenOrigin;
   /** How long after it happened a line of it may still tell of something (10 s statistics: 10 s; a request told at its end: as long as it ran). */
   readonly lookback: Seconds;
   parser(context: LogContext, options: z.output<z.ZodObject<Shape, z.core.$strict>>): LogParser;

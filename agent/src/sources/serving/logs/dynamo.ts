@@ -27,6 +27,7 @@ const ROUNDING_SECONDS = 0.01;
 
 export const dynamo: LogDialect = {
   name: 'dynamo-log',
+  tokensFrom: 'gateway requests',
   summary: 'log of a Dynamo frontend, readable or JSON lines: requests with first token and tokens',
   options: {},
   lookback: seconds(LOST_SECONDS),

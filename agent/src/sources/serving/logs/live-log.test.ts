@@ -41,7 +41,7 @@ describe('a live log', () => {
   });
 
   it('reads what was there before the start, but tells only facts of it', async () => {
-    const events = await said([{ ...batch(0, 'version 3', 'did 1 at 16:59:57', 'did nothing'), at: after(-2), old: after(-2) }, batch(1.5, 'did 2 at 17:00:01'), look(62)]);
+    const events = await said([{ ...batch(0, 'version 3', 'did 1 at 17:00:02', 'did 1 at 16:59:57', 'did nothing'), old: after(-2) }, batch(1.5, 'did 2 at 17:00:01'), look(62)]);
     expect(events.map((event) => event.kind)).toEqual(['engine', 'request', 'idle', 'gauge']);
     expect(ends(events)).toEqual(['#2 2026-05-12T12:00:01.000Z']);
   });
@@ -62,8 +62,9 @@ describe('a live log', () => {
   });
 
   it('leaves out what a container said before the start', async () => {
-    const events = await said([batch(0.1, '2026-05-12T11:59:59.900000000Z did 1', '2026-05-12T12:00:00.050000000Z did 2')]);
+    const events = await said([batch(0.1, '2026-05-12T11:59:59.900000000Z did 1', '2026-05-12T11:59:59.900000000Z did nothing', '2026-05-12T12:00:00.050000000Z did 2'), look(61)]);
     expect(idsOf(events)).toEqual(['#2']);
+    expect(events.filter((event) => event.kind === 'flagged')).toEqual([]);
   });
 
   it('leaves out evidence of before the start that a later line tells', async () => {

@@ -6,7 +6,7 @@
  */
 import type { Instant } from '@joulebook/shared/units.js';
 import { z } from 'zod';
-import { liveKind, type LiveServingKind } from '../../live.js';
+import { liveServingKind, type LiveServingKind } from '../../live.js';
 import { lineTally } from '../../line-tally.js';
 import type { LiveContext, LiveServing, ServingEvent } from '../../source.js';
 import { zone, type Zone } from '../../timestamps.js';
@@ -23,9 +23,10 @@ const SKIPPED_SECONDS = 60;
 export const DELAY_GAUGE = 'serving.log.delay_seconds';
 
 export const liveLog = <Shape extends z.ZodRawShape>(dialect: LogDialect<Shape>): LiveServingKind =>
-  liveKind({
+  liveServingKind({
     name: dialect.name,
     summary: dialect.summary,
+    tokensFrom: dialect.tokensFrom ?? 'engine log',
     options: z.record(z.string(), z.unknown()),
     open(given) {
       const { reader, own } = readerOptions(placeShape, dialect.options, given, dialect.name);

@@ -112,7 +112,7 @@ export function sessions(context: LogContext): Sessions {
       held = [];
     },
     upTo,
-    end: () => (counted === 'by statistics' ? [] : release()),
+    end: release,
     get since() {
       if (counted === 'by statistics') return undefined;
       const starts = [...open.values(), ...held.map(({ start }) => start)];

@@ -99,6 +99,11 @@ describe('requests of LMDeploy', () => {
     expect(flags(events)).toEqual([]);
   });
 
+  it('are not read from behind a prompt', async () => {
+    const prompt = started('10:00:00,250', 3).replace('adapter_name=None', "prompt='hello, you'");
+    expect(flags(await read(started('10:00:00,000', 1) + finished('10:00:01,000', 1) + prompt + finished('10:00:02,000', 3)))).toEqual([['SKIPPED_LINES', 1], ['SKIPPED_LINES', 1]]);
+  });
+
   it('without a start are skipped, and words of a prompt are none', async () => {
     const events = await read(`${started('10:00:00,250', 1)}${finished('10:00:01,000', 1)}${finished('10:00:02,500', 7)}${DAY} 10:00:03,000 - lmdeploy - INFO - logger.py:9 - prompt='session 1 finished, reason "stop", input_tokens 1, output_tokens 1'\n`);
     expect(events.filter((event) => event.kind === 'request')).toHaveLength(1);

@@ -34,6 +34,7 @@ describe('peel', () => {
     ['a router of llama.cpp', '[53409] slot print_timing: id  0 | task 6 | ', undefined, '53409'],
     ['several at once', `2026-05-12T08:01:39.331095044Z stderr F vllm-1  | 0: (APIServer pid=1) ${LINE}`, '2026-5-12 8:1:39.331095044 utc', 'vllm-1/0/APIServer pid=1'],
     ['a rough one around an exact one', `May 12 08:01:39 gpu7 dockerd[1]: 2026-05-12T08:01:39.331095044Z ${LINE}`, '2026-5-12 8:1:39.331095044 utc', 'dockerd'],
+    ['an exact one around a rough one', `2026-05-12T08:01:39.331095044Z May 12 08:01:38 gpu7 vllm[1]: ${LINE}`, '2026-5-12 8:1:39.331095044 utc', 'vllm'],
     ['a progress bar', `Capturing batches (bs=120):   0%|          | 0/10 [00:00<?, ?it/s]${LINE}`, undefined],
     ['a progress bar that was painted over', `Loading:   0%|  | 0/10\rLoading:  50%|##| 5/10\r${LINE}`, undefined],
   ])('takes away %s', (_, raw, at, writer) => {

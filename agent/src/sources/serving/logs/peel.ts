@@ -56,7 +56,7 @@ export function peel(raw: string): Peeled {
 }
 
 function outermost(text: string): Layer | undefined {
-  for (const layer of LAYERS) {
+  for (const layer of layersOf(text.charAt(0))) {
     const found = layer(text);
     if (found) return found;
   }
@@ -187,4 +187,16 @@ const progress: Peel = (text) => {
   return rest.trim() === '' ? undefined : { rest };
 };
 
-const LAYERS: readonly Peel[] = [journalIso, container, syslog, launcher, processName, compose, srun, mpirun, port, jsonFile, progress];
+/** Asked of every line: only what may begin so is tried. */
+function layersOf(first: string): readonly Peel[] {
+  if (first === '(') return PROCESSES;
+  if (first === '[') return BRACKETS;
+  if (first === '{') return OBJECTS;
+  return first === ' ' || (first >= '0' && first <= '9') ? NUMBERS : WORDS;
+}
+
+const NUMBERS: readonly Peel[] = [journalIso, container, launcher, srun, compose, progress];
+const WORDS: readonly Peel[] = [syslog, compose, progress];
+const PROCESSES: readonly Peel[] = [processName, progress];
+const BRACKETS: readonly Peel[] = [mpirun, port, progress];
+const OBJECTS: readonly Peel[] = [jsonFile];

@@ -30,6 +30,7 @@ interface Bound {
 export const recordedLog = <Shape extends z.ZodRawShape>(dialect: LogDialect<Shape>, among: readonly LogDialect[]): ServingFormat => ({
   name: dialect.name,
   summary: dialect.summary,
+  tokensFrom: dialect.tokensFrom ?? 'engine log',
   optionNames: Object.keys({ ...readerShape, ...dialect.options }),
   open(entry, given) {
     const { reader, own } = readerOptions(readerShape, dialect.options, given, `${entry.file.label} (${dialect.name})`);
@@ -42,6 +43,7 @@ export const recordedLog = <Shape extends z.ZodRawShape>(dialect: LogDialect<Sha
 /** The log of an engine that nobody named. Its dialect has no options but their defaults. */
 export const autoLog = (dialects: readonly LogDialect[]): ServingFormat => ({
   name: 'log',
+  tokensFrom: 'engine log',
   summary: `an engine's log; of which engine follows from its lines (${dialects.map(({ name }) => name).join(', ')})`,
   optionNames: Object.keys(readerShape),
   open(entry, given) {

@@ -16,6 +16,8 @@ export type Stretch = { readonly from: number; readonly to: number } & (
 
 /** Beyond this an unknown end of work is said to be unknown. */
 const HONEST_SECONDS = 2;
+/** A rest of rounding. */
+const LEAST_STEPS = 1e-3;
 /** So many times longer than its steps take: something else was in it. */
 const SURELY_LONGER = 3;
 
@@ -36,12 +38,13 @@ function begun(window: Window, pace: Pace): Window {
   return from === undefined && marks.length === 0 && end?.kind === 'decode' ? { ...window, from: end.at - owedOf(window, pace) * pace.likelyStep } : window;
 }
 
-function stretchesOf(gap: Gap, steps: number, sure: boolean, acceptLength: number, pace: Pace): Stretch[] {
+function stretchesOf(gap: Gap, share: number, sure: boolean, acceptLength: number, pace: Pace): Stretch[] {
   const { from, to, running, kind } = gap;
   if (to <= from) return [];
   if (kind === 'idle') return [{ kind: 'idle', from, to }];
   if (kind === 'stalled') return [{ kind: 'stalled', from, to }];
   const step = pace.likelyStep;
+  const steps = share < LEAST_STEPS ? 0 : share;
   const decode = (begin: number, end: number, part: number, exact: boolean): Stretch => ({ kind: 'decode', from: begin, to: end, steps: part, running, acceptLength, exact });
   const longest = pace.interval * step;
   const unsure = longest > HONEST_SECONDS && !sure;
@@ -53,17 +56,21 @@ function stretchesOf(gap: Gap, steps: number, sure: boolean, acceptLength: numbe
     const known = unsure && Math.min(to, from + longest) - end > HONEST_SECONDS ? Math.min(to, from + longest) : end;
     return [...(steps > 0 ? [decode(from, end, steps, false)] : []), ...hole(end, known), ...(known < to ? [{ kind: 'idle' as const, from: known, to }] : [])];
   }
+  if (kind === 'waking') {
+    // All steps that are left began what runs.
+    const begin = Math.max(from, to - steps * step);
+    return [...(begin > from ? [{ kind: 'idle' as const, from, to: begin }] : []), decode(begin, to, steps, false)];
+  }
   if (kind === 'busy' || to - from < Math.max(SURELY_LONGER * steps * step, HONEST_SECONDS)) return [decode(from, to, steps, gap.exact)];
   // Half of the steps ended what ran, the other half began what runs: which is which is not printed.
-  const head = kind === 'waking' ? 0 : (steps / 2) * step;
-  const tail = steps * step - head;
-  const sureFrom = unsure && kind !== 'waking' ? Math.min(from + longest, to - tail) : from + head;
-  const sureTo = unsure ? Math.max(to - longest, sureFrom) : to - tail;
+  const half = (steps / 2) * step;
+  const idleFrom = unsure ? Math.min(from + longest, to - half) : from + half;
+  const idleTo = unsure ? Math.max(to - longest, idleFrom) : to - half;
   return [
-    ...(head > 0 ? [decode(from, from + head, steps / 2, false)] : []),
-    ...hole(from + head, sureFrom),
-    ...(sureTo > sureFrom ? [{ kind: 'idle' as const, from: sureFrom, to: sureTo }] : []),
-    ...hole(sureTo, to - tail),
-    decode(to - tail, to, kind === 'waking' ? steps : steps / 2, false),
+    decode(from, from + half, steps / 2, false),
+    ...hole(from + half, idleFrom),
+    ...(idleTo > idleFrom ? [{ kind: 'idle' as const, from: idleFrom, to: idleTo }] : []),
+    ...hole(idleTo, to - half),
+    decode(to - half, to, steps / 2, false),
   ];
 }

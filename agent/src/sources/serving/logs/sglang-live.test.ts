@@ -10,6 +10,8 @@ const live = (lines: readonly string[]): { readonly quiet: (second: number) => r
   return { quiet: (second) => parser.quiet(instant(DAY + second)), line: (text, arrived) => parser.line({ number: 9, text, arrived: instant(DAY + arrived) }), events };
 };
 
+const node = (second: number): string => decode(stamp(second), { running: 1, more: 'pre-allocated usage: 0.10, #prealloc-req: 0, #transfer-req: 0, #retracted-req: 0, ' });
+
 describe('a growing log of SGLang', () => {
   it('is idle half an interval after the last line, once nothing can run any more', () => {
     const { quiet } = live(oneRequest(10));
@@ -29,7 +31,7 @@ describe('a growing log of SGLang', () => {
   });
 
   it('does not call idle what a prefill may take that is printed when it is done', () => {
-    const { quiet, line } = live([...oneRequest(10), prefill(stamp(12), { tokens: 8192, queue: 1 }), prefill(stamp(13), { tokens: 8192 })]);
+    const { quiet, line } = live([...oneRequest(10), prefill(stamp(12), { tokens: 8192, queue: 1 }), prefill(stamp(13), { tokens: 8192 }), decode(stamp(13.4), { running: 2 })]);
     const before = [...quiet(60), ...quiet(61)];
     const after = line(prefill(stamp(61.2), { tokens: 8192 }), 61.2);
     expect(idleIn(before).at(-1)?.to).toBeCloseTo(DAY + 59.5, 3);
@@ -37,10 +39,15 @@ describe('a growing log of SGLang', () => {
   });
 
   it('does not call idle the steps before the first Decode line of a node that only decodes', () => {
-    const node = (second: number): string => decode(stamp(second), { running: 1, more: 'pre-allocated usage: 0.10, #prealloc-req: 0, #transfer-req: 0, #retracted-req: 0, ' });
     const { quiet, line } = live([node(10), node(10.4)]);
     expect(idleIn(quiet(30)).at(-1)?.to).toBeCloseTo(DAY + 29.6, 3);
     expect(told(line(node(30.1), 30.1))).toEqual(['29.600–29.900 idle', '29.900–30.100 20.0 steps of 1']);
+  });
+
+  it('counts 40 steps per Decode line through any number of silences', () => {
+    const { quiet, line, events } = live(oneRequest(10));
+    const more = [30, 60, 90].flatMap((second) => [...quiet(second - 5), ...line(prefill(stamp(second), { tokens: 100 }), second), ...line(decode(stamp(second + 0.2), { running: 1, kv: 121 }), second + 0.2)]);
+    expect(booked([...events, ...more]).output).toBe(160 + 3 * 40);
   });
 
   it('is not idle while requests wait', () => {

@@ -42,11 +42,11 @@ export interface Moments<Item> {
   add(entry: { readonly item: Item; readonly earliest: number; readonly latest: number; readonly fine: boolean }, distances: readonly Distance<Item>[]): { readonly held: Held<Item>; readonly placed: readonly Placed<Item>[] };
   /** No further line will narrow them. */
   flush(): readonly Placed<Item>[];
-  /** Moment of the first entry that has not been placed, at the earliest. */
-  readonly earliest: number | undefined;
 }
 
 const HELD_SECONDS = 3;
+/** By so much a line may have been placed too early or too late before others told. */
+const CLOSE_SECONDS = 0.5;
 /** Spans that end together, but for rounding. */
 const SAME = 1e-6;
 /** Lines of one moment: work of no length can't hold energy. */
@@ -63,8 +63,14 @@ export function moments<Item>(): Moments<Item> {
     entry.distances = entry.distances.filter((distance) => {
       const earliest = Math.max(entry.earliest, distance.from.earliest + distance.least);
       const latest = Math.min(entry.latest, distance.from.latest + distance.most);
-      // Where the figures contradict the stamps, the stamps are right.
-      if (earliest > latest) return false;
+      // Where the figures contradict the stamps, the stamps are right; a little off, it is at that end of its second.
+      if (earliest > latest) {
+        if (earliest - latest > CLOSE_SECONDS) return false;
+        const edge = earliest > entry.earliest ? entry.latest : entry.earliest;
+        entry.earliest = edge;
+        entry.latest = edge;
+        return true;
+      }
       entry.earliest = earliest;
       entry.latest = latest;
       return true;
@@ -121,9 +127,6 @@ export function moments<Item>(): Moments<Item> {
       const placed: Placed<Item>[] = [];
       while (held.length > 0) placed.push(...place());
       return placed;
-    },
-    get earliest() {
-      return held[0]?.earliest;
     },
   };
 }

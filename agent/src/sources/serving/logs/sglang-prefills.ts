@@ -19,6 +19,8 @@ export interface Block {
 /** A prefill may last so many times longer than its size says before something else must have run. */
 const STRETCHED = 3;
 const NEARLY = 1.5;
+/** A time is not made shorter than this part of what the stamps say. */
+const SHORTEST = 0.05;
 /** How far the speed of a prefill may be off. */
 const MOST_SCALED = 4;
 /** Of the time from the begin of a prefill to a Decode line: so much was decoding at least. */
@@ -48,14 +50,16 @@ function aligned(window: Window, pace: Pace): Window {
   if (grown === undefined || end.at <= first.at) return window;
   const prefills = since.reduce((sum, line, index) => sum + (line.printedAt === 'start' || index > 0 ? pace.prefillSeconds(line.newTokens) : 0), 0);
   const own = first.line.printedAt === 'end' ? pace.prefillSeconds(first.line.newTokens) : 0;
-  const began = Math.max((window.from ?? -Infinity) + own, end.at - Math.min(grown.steps, owedOf(window, pace)) * pace.likelyStep - prefills);
-  if (began >= end.at) return window;
-  const stretch = (end.at - began) / (end.at - first.at);
-  const moved = marks.map((mark, index) => {
-    if (index < marks.length - since.length) return mark;
-    return { ...mark, at: Math.min(Math.max(end.at - (end.at - mark.at) * stretch, mark.notBefore), mark.notAfter) };
-  });
-  return { ...window, marks: moved };
+  const before = marks.at(-since.length - 1)?.at ?? window.from;
+  // What was before keeps some of its time.
+  const soonest = before === undefined ? -Infinity : Math.max(before + own, before + (first.at - before) * SHORTEST);
+  const began = Math.max(soonest, end.at - Math.min(grown.steps, owedOf(window, pace)) * pace.likelyStep - prefills);
+  const busy = marks.slice(-since.length);
+  // All are moved in proportion, so that none overtakes another and none leaves its second.
+  const least = Math.max(...busy.map(({ at, notAfter }) => Math.min((end.at - notAfter) / (end.at - at), 1)), SHORTEST);
+  const most = Math.min(...busy.map(({ at, notBefore }) => Math.max((end.at - notBefore) / (end.at - at), 1)));
+  const stretch = Math.min(Math.max((end.at - began) / (end.at - first.at), least), most);
+  return { ...window, marks: [...marks.slice(0, -since.length), ...busy.map((mark) => ({ ...mark, at: end.at - (end.at - mark.at) * stretch }))] };
 }
 
 /** Prefills in a row, where more was waiting: the time between their lines is theirs. */

@@ -25,8 +25,8 @@ describe('requests in a log of SGLang', () => {
     expect(JSON.stringify(events)).not.toContain('secret');
   });
 
-  it('are aborted where they say so, and have no first token where its time was not measured', () => {
-    const line = `{"timestamp": "2026-02-03T00:00:20.5", "event": "request.finished", "rid": "r1", "out": {"meta_info": {"prompt_tokens": 23, "completion_tokens": 41, "e2e_latency": 2.5, "decode_throughput": 32588710.5, "finish_reason": {"type": "abort"}}}}`;
+  it.each([32588710.5, 0.5])('are aborted where they say so, and have no first token where its time was not measured: %f tokens/s', (rate) => {
+    const line = `{"timestamp": "2026-02-03T00:00:20.5", "event": "request.finished", "rid": "r1", "out": {"meta_info": {"prompt_tokens": 23, "completion_tokens": 41, "e2e_latency": 2.5, "decode_throughput": ${rate}, "finish_reason": {"type": "abort"}}}}`;
     expect(read(line).events[0]).toMatchObject({ outcome: 'aborted' });
     expect(read(line).events[0]).not.toHaveProperty('firstToken');
   });

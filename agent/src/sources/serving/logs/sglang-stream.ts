@@ -221,7 +221,7 @@ export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Strea
     const decode = last === 'ready' || (last !== undefined && last.neverDecodes) ? 0 : pace.interval * pace.likelyStep;
     if (at - lastAt < Math.max(SURELY_SILENT * (prefill + decode), SILENT_SECONDS)) return events;
     const waits = lastQueue > 0;
-    events.push(...tellHeld(), ...tell({ ...open(marks), from: from ?? marks[0]?.at, end: { kind: 'silence', at, fine: true, stalled: waits } }));
+    events.push(...tellHeld(), ...tell({ ...open(marks), end: { kind: 'silence', at, fine: true, stalled: waits } }));
     begin(at, true, 0, []);
     idle = true;
     stalled = waits;
@@ -250,9 +250,7 @@ export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Strea
       return events;
     },
     get told() {
-      const firstMark = marks[0];
-      const beforeMark = firstMark && firstMark.at - (firstMark.line === 'ready' ? 0 : pace.prefillSeconds(firstMark.line.newTokens));
-      return heldWindows[0]?.from ?? (heldWindows.length > 0 ? undefined : (from ?? beforeMark ?? written.earliest));
+      return heldWindows.length > 0 ? heldWindows[0]?.from : from;
     },
   };
 }

@@ -69,5 +69,6 @@ export function stepsByCacheGrowth(prefills: readonly PrefillLine[], { kvTokens,
   const shared = sequences > 1 && prefills.some(({ cachedTokens }) => cachedTokens !== 0);
   if (kvTokens === undefined || pages || speculative || shared || running === 0 || running > sequences) return undefined;
   // Of those that ended the prompts were about as long.
-  return { steps: Math.max(0, kvTokens / running - prompts / sequences), sure: running === sequences };
+  const steps = kvTokens / running - prompts / sequences;
+  return steps < 0 ? undefined : { steps, sure: running === sequences };
 }

@@ -58,6 +58,35 @@ describe('the log of an SGLang server', () => {
     expect(told(events).slice(-3)).toEqual(['11.600–11.700 10.0 steps of 1', '11.700–11.900 prefill 5000', '11.900–12.200 30.0 steps of 2']);
   });
 
+  it('counts no more than 40 steps per Decode line, however long it decoded', () => {
+    const { events } = read(...oneRequest(10), prefill(stamp(14), { tokens: 50, running: 1 }), prefill(stamp(20), { tokens: 50 }), decode(stamp(20.1), { running: 1, kv: 60 }));
+    expect(booked(events)).toMatchObject({ steps: 203, output: 200 });
+  });
+
+  it('begins a busy time as long before its Decode line as the cache tells', () => {
+    // 30 steps of 10 ms before 20.1 is in the second that both stamps allow, not in the middle of it.
+    const { events } = read(...oneRequest(10, '', true), prefill(stamp(20, '', true), { tokens: 100 }), decode(stamp(20, '', true), { running: 1, kv: 130 }), decode(stamp(20.5, '', true), { running: 1, kv: 170 }));
+    const after = stepsIn(events).at(-2);
+    expect(after?.steps).toBeCloseTo(30, 6);
+    expect((after?.to ?? 0) - (after?.from ?? 0)).toBeCloseTo(0.3, 3);
+  });
+
+  it.each([
+    ['its own', [500, 1500, 900, 2000]],
+    ['the one before', [2000, 500, 1500, 900]],
+  ])('places prefills by the rate of their tokens, those of %s', (_, counted) => {
+    // The first of the distances tells whose tokens they are.
+    const apart = [8, 3.2, 3.4, 4.5];
+    let at = 10.2;
+    const lines = [2000, 500, 1500, 900, 2000].map((tokens, index) => {
+      at += apart[index - 1] ?? 0;
+      const rate = index === 0 ? 0 : (counted[index - 1] ?? 0) / (apart[index - 1] ?? 1);
+      return prefill(stamp(at, '', true), { tokens, queue: 1, more: ', #inflight-req: 0' }).replace('(token/s): 1.00', `(token/s): ${rate.toFixed(2)}`);
+    });
+    const moments = stepsIn(read(...lines).events).map(({ to }) => to);
+    expect(moments.slice(2).map((moment, index) => moment - (moments[index + 1] ?? 0))).toEqual([3.2, 3.4, 4.5].map((seconds) => expect.closeTo(seconds, 1) as unknown));
+  });
+
   it('counts 40 steps per Decode line, times what each yields', () => {
     const { events } = read(decode(stamp(10), { running: 7, accept: 1.5, rate: 1050 }), decode(stamp(10.4), { running: 7, accept: 1.5, rate: 1050 }));
     expect(booked(events)).toMatchObject({ output: 2 * 40 * 7 * 1.5, steps: 80 });
@@ -145,9 +174,15 @@ describe('the log of an SGLang server', () => {
     });
 
     it('of one pipeline are counted once, the first stage', () => {
-      const stages = [1, 0, 2].map((pp) => oneRequest(10, `PP${pp} TP${pp}`));
+      const stages = [1, 0, 2].map((pp) => oneRequest(10, `PP${pp} TP0`));
       const lines = stages[0]?.flatMap((_, index) => stages.flatMap((stage) => stage[index] ?? [])) ?? [];
       expect(booked(read(...lines).events)).toMatchObject({ input: 100, output: 160 });
+    });
+
+    it('of one pipeline on several nodes are counted once', () => {
+      const { parser } = sglangParser();
+      const events = oneRequest(10).flatMap((text, index) => [0, 1].flatMap((pp) => parser.line({ number: index, text: text.replace(']', ` PP${pp} TP0]`), writer: `node${pp}` })));
+      expect(booked([...events, ...parser.end()])).toMatchObject({ input: 100, output: 160 });
     });
 
     it('of a later stage alone are counted, on a node that has no first', () => {

@@ -149,6 +149,8 @@ describe('moments of iterations', () => {
       return random() < 0.1 ? { device: 0.1 + random() * 0.2, context: { requests: 1, tokens: 2000 }, decodes } : { device: 0.008 + random() * 0.002, decodes };
     });
 
+  const burst = (): Batch[] => [...Array.from({ length: 8 }, () => ({ device: 0.02 + random() * 0.002, decodes: 4 })), { device: undefined, waits: 1 }];
+
   it.each([[false], [true]])('agree with an engine of known truth, overlap %s', async (overlap) => {
     const run = runEngine(busy(1500), { overlap, start });
     const list = await events(`${run.lines.join('\n')}\n`);
@@ -205,6 +207,21 @@ describe('moments of iterations', () => {
     expect(told / sum(run.truth.filter(({ batch }) => batch.context).map(length))).toBeCloseTo(1, 0);
     expect(told).toBeGreaterThan(overlap ? 3.6 : 2.8);
     expect(told).toBeLessThan(4.5);
+  });
+
+  it('of an engine that only decodes, and often waits, are not mistaken for those of one without overlap', async () => {
+    const run = runEngine(Array.from({ length: 30 }, burst).flat(), { overlap: true, start });
+    const idle = sum(idleIn(await events(`${run.lines.join('\n')}\n`)).filter(({ to }) => to > start + 3).map(length));
+    const truth = sum(run.truth.flatMap(({ from }, index) => (from > start + 3 && index % 8 === 0 ? [from - (run.truth[index - 1]?.to ?? from)] : [])));
+    // The wait after the last burst is not in the truth.
+    expect(Math.abs(idle - truth - 1)).toBeLessThan(0.2);
+  });
+
+  it('of a new life that begins in the second in which the old ended are in their order', async () => {
+    const steps = stepsIn(await events(lines({ number: 500 }, { number: 501 }, { number: 0 }, { number: 1 }, { number: 2, second: 8 })));
+    expect(steps).toHaveLength(5);
+    expect(steps.filter(({ from }, index) => from < (steps[index - 1]?.to ?? from))).toEqual([]);
+    expect(steps.slice(2).map((step) => millis(length(step)))).toEqual([10, 10, 10]);
   });
 
   it('leave no gap: what lies between two iterations belongs to the one before', async () => {

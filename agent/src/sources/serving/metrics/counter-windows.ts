@@ -25,10 +25,10 @@ import type { Flagged, HoleEvidence, TokenCounts, WindowEvidence } from '../../s
 /**
  * `prompt` is all input, the cached part included; `input` the computed part alone, where a counter says just that. An
  * outcome counts requests that ended so. The others tell work, and are not booked: prompt tokens computed (whatever the
- * tokens credit), iterations that decoded, and the time the engine spent in each phase.
+ * tokens credit), first tokens, iterations that decoded, the time that sequences spent decoding, and the engine in each phase.
  */
 export type Counted = 'prompt' | 'input' | 'cachedInput' | 'output' | Outcome | Work;
-type Work = 'prefillTokens' | 'decodeSteps' | 'prefillSeconds' | 'decodeSeconds';
+type Work = 'prefillTokens' | 'prompts' | 'decodeSteps' | 'sequenceSeconds' | 'prefillSeconds' | 'decodeSeconds';
 
 export interface Counter {
   readonly counts: Counted;
@@ -163,10 +163,12 @@ export function counterWindows({ label, period }: { readonly label: string; read
   };
 }
 
-function workOf(kinds: ReadonlySet<Counted>, moved: Amounts): Pick<WindowEvidence, 'prefillTokens' | 'decodeSteps' | 'phaseSeconds'> {
+function workOf(kinds: ReadonlySet<Counted>, moved: Amounts): Pick<WindowEvidence, 'prefillTokens' | 'prompts' | 'decodeSteps' | 'sequenceSeconds' | 'phaseSeconds'> {
   const of = (kind: Work): number => moved.get(kind) ?? 0;
   return {
     ...(kinds.has('prefillTokens') && { prefillTokens: of('prefillTokens') }),
+    ...(kinds.has('prompts') && { prompts: of('prompts') }),
+    ...(kinds.has('sequenceSeconds') && { sequenceSeconds: of('sequenceSeconds') }),
     ...(kinds.has('decodeSteps') && { decodeSteps: of('decodeSteps') }),
     ...(kinds.has('prefillSeconds') && kinds.has('decodeSeconds') && { phaseSeconds: { prefill: of('prefillSeconds'), decode: of('decodeSeconds') } }),
   };

@@ -3,6 +3,7 @@
  * what, and which are gauges. How it is scraped, kept, and turned into windows is the same for all (`source.ts`).
  */
 import type { Instant } from '@joulebook/shared/units.js';
+import type { TokenOrigin } from '../../deployments.js';
 import type { ServingEvent } from '../../source.js';
 import type { Look } from './counter-windows.js';
 import type { Sample } from './prometheus-text.js';
@@ -29,6 +30,8 @@ export interface MetricsDialect {
   readonly samples: string;
   /** What it tells, for `--help`. */
   readonly tells: string;
+  /** Absent: `engine counters`. */
+  readonly tokensFrom?: TokenOrigin;
   /** Where it listens unless told otherwise. */
   readonly usualUrl: string;
   /** Whether a sample is of it at all; a page may hold thousands of others. */

@@ -20,6 +20,7 @@ import type { Sample } from './prometheus-text.js';
 
 export const dynamo: MetricsDialect = {
   name: 'dynamo-metrics',
+  tokensFrom: 'gateway counters',
   program: 'Dynamo',
   samples: 'dynamo_frontend_ or dynamo_component_',
   tells: "frontend: tokens, outcomes and requests in flight; worker: requests in flight",

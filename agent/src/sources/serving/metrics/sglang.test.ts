@@ -37,11 +37,11 @@ describe('a metrics page of SGLang', () => {
   it('does not go back to finished requests when a page lacks the other counters', () => {
     const other = finished(500, 0, 500);
     const windows = windowsOf(`${other}\n${realtime(scheduler(0, 0), 1, 0, 0)}`, other, `${other}\n${realtime(scheduler(0, 0), 8, 0, 0)}`);
-    expect(windows.map(({ tokens: { input } }) => input)).toEqual([0, 7]);
+    expect(windows.map(({ tokens: { input, output } }) => [input, output])).toEqual([[0, 0], [7, 0]]);
   });
 
   it('sums data-parallel ranks and takes the first stage and rank of each', () => {
-    const text = [scheduler(0, 0), scheduler(0, 1), scheduler(0, 0, 1), scheduler(1, 2), scheduler(1, 3)].map((labels, index) => realtime(labels, index < 3 ? 100 : 7, 0, 0)).join('\n');
+    const text = [scheduler(0, 0, 1), scheduler(0, 1), scheduler(0, 0), scheduler(1, 2), scheduler(1, 3)].map((labels, index) => realtime(labels, index < 3 ? 100 + 2 - index : 7, 0, 0)).join('\n');
     expect(counted(text).filter(([counts]) => counts === 'input')).toEqual([['input', 100], ['input', 7]]);
   });
 

@@ -4,7 +4,7 @@ import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { duration } from '@joulebook/shared/settings.js';
 import { instant, seconds, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import { z } from 'zod';
-import { liveKind, type LiveServingKind } from '../../live.js';
+import { liveServingKind, type LiveServingKind } from '../../live.js';
 import { lineTally } from '../../line-tally.js';
 import { servingFormat, type RecordedServingEntry, type ServingFormat } from '../../recorded.js';
 import type { LiveContext, LiveServing, ServingEvent } from '../../source.js';
@@ -23,8 +23,9 @@ const liveOptions = (usualUrl: string) =>
   });
 
 export const liveMetrics = (dialect: MetricsDialect): LiveServingKind =>
-  liveKind({
+  liveServingKind({
     name: dialect.name,
+    tokensFrom: dialect.tokensFrom ?? 'engine counters',
     summary: `scrapes ${dialect.program}'s metrics page: ${dialect.tells}`,
     options: liveOptions(dialect.usualUrl),
     open: ({ url, interval, timeout }) => metricsAt(dialect, { url, interval: seconds(interval), timeout: seconds(timeout) }),
@@ -87,6 +88,7 @@ async function* scrapes(dialect: MetricsDialect, address: URL, label: string, in
 export const recordedMetrics = (dialect: MetricsDialect): ServingFormat =>
   servingFormat({
     name: dialect.name,
+    tokensFrom: dialect.tokensFrom ?? 'engine counters',
     summary: `scrapes of ${dialect.program}'s metrics page, each after a line \`# scrape <time>\`, or with timestamps on the samples`,
     options: {},
     open(entry) {

@@ -16,6 +16,7 @@ import type { Sample } from './prometheus-text.js';
 
 export const triton: MetricsDialect = {
   name: 'triton-metrics',
+  tokensFrom: 'requests',
   program: 'Triton with TensorRT-LLM',
   samples: 'nv_trt_llm_',
   tells: 'running and waiting requests, in newer releases tokens when a request has finished',

@@ -56,6 +56,9 @@ const RUNNING = 'num_requests_running';
 const WAITING = 'num_requests_waiting';
 const STEPS = 'iteration_tokens_total_count';
 const STEP_TOKENS = 'iteration_tokens_total_sum';
+const FIRST_TOKENS = 'time_to_first_token_seconds_count';
+/** Time between the tokens of a sequence, summed over all: how long sequences decoded. The second is its older name. */
+const BETWEEN_TOKENS = ['inter_token_latency_seconds_sum', 'time_per_output_token_seconds_sum'] as const;
 const KV_CACHE = ['kv_cache_usage_perc', 'gpu_cache_usage_perc'] as const;
 
 /** Which counter of cached tokens is used must not change while it is there, nor what the count of iterations is. */
@@ -74,6 +77,7 @@ function pages(): Pages {
       const counters = new Map<string, Counter>();
       for (const [name, list] of metrics) {
         if (name === STEPS && !decodeSteps) continue;
+        if (name === BETWEEN_TOKENS[1] && metrics.has(BETWEEN_TOKENS[0])) continue;
         for (const sample of list) addCounter(counters, name, sample, cachedCounter);
       }
 
@@ -145,6 +149,8 @@ function countedBy(name: string, { labels }: Sample, cachedCounter: CachedCounte
   if (name === 'generation_tokens') return 'output';
   if (name === 'prompt_tokens') return 'prompt';
   if (name === STEPS) return 'decodeSteps';
+  if (name === FIRST_TOKENS) return 'prompts';
+  if (BETWEEN_TOKENS.some((each) => each === name)) return 'sequenceSeconds';
   if (name === 'request_failure') return 'failed';
   if (name === 'request_success') {
     const reason = labels.get('finished_reason');
