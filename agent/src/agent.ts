@@ -133,11 +133,13 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
 
   async function readServing({ deployment, source, counts }: ServingSource, index: number): Promise<void> {
     const name = `serving/${index}`;
+    // Beside another source that counts, it may tell only the requests of its own clients.
+    const tellsAll = source.tellsRequests === true && (counts || !parts.serving.some((other) => other.deployment === deployment && other.counts));
     spoken.set(name, begin);
     for await (const event of source.events(context)) {
       if (event.kind !== 'watermark') facts.evidence(deployment, event, counts);
       else {
-        if (source.tellsRequests) facts.whole(deployment, spoken.get(name) ?? begin, event.at);
+        if (tellsAll) facts.whole(deployment, spoken.get(name) ?? begin, event.at);
         spoken.set(name, event.at);
       }
     }

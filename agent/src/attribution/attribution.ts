@@ -4,8 +4,9 @@
  */
 import type { Instant } from '@joulebook/shared/units.js';
 import { alignment, type Offset } from './alignment.js';
-import { blocks } from './blocks.js';
+
 import { learnt, type Learnt } from './learnt.js';
+import { observations } from './observations.js';
 import { powerModel, type Judged } from './power-model.js';
 import { windowModel } from './window-model.js';
 import { pure, type Shares } from './split.js';
@@ -28,8 +29,12 @@ export interface Division {
 export interface Attribution {
   /** How fast it works. */
   readonly knows: Learnt;
-  /** For one device: its pieces come in their order. @param averagedOver its sensor shows the mean over so long before, in s */
-  lane(averagedOver: number): Lane;
+  /**
+   * For one device.
+   * @param blur its sensor shows the mean over so long before, in s
+   * @param stated and is known to be so late besides
+   */
+  lane(blur: number, stated: number): Lane;
   /** What will be expected of its devices; stretches come in their order. */
   expect(stretches: readonly Stretch[]): void;
   /** Phases of a stretch by what ran, where no energy of its own tells more. */
@@ -44,32 +49,47 @@ export interface Attribution {
 
 export interface Lane {
   /** What its device drew; in order. */
-  drawn(from: Instant, to: Instant, watts: number): void;
-  /** Learns from a group of neighbouring pieces and divides it. @param blurred the readings average over long times */
-  divide(pieces: readonly MeasuredPiece[], blurred: boolean): Division[];
+  drawn(from: Instant, to: Instant, joules: number): void;
+  /** Divides a group of neighbouring pieces. */
+  divide(pieces: readonly MeasuredPiece[]): Division[];
 }
 
 /** Of a stretch where nothing is learnt yet: prefill draws more than decode, and both more than idle. */
 const GUESS = { prefill: 1, decode: 0.6 };
+/** What was learnt with the clocks further apart than this is better forgotten. */
+const MOVED_SECONDS = 0.04;
 
-export function attribution(): Attribution {
+export function attribution(): Attribution { const made = make(); (globalThis as any).__att = [made]; return made; }
+function make(): Attribution {
   const power = powerModel();
   const windows = windowModel(power);
   const clocks = alignment();
+  const seen = observations(power);
   let lanes = 0;
+  let believed: number | undefined;
 
-  function lane(averagedOver: number): Lane {
-    const block = blocks(power);
+  /** @param stated what the sensor is known to be late */
+  function lag(stated: number): number {
+    const now = clocks.offset()?.seconds ?? stated;
+    if (believed === undefined) believed = now;
+    if (Math.abs(now - believed) <= MOVED_SECONDS) return believed;
+    believed = now;
+    power.forget();
+    return now;
+  }
+
+  function lane(blur: number, stated: number): Lane {
+    const device = seen.device(blur);
     // One device tells the offset for all: they have the same sensors, and the evidence has one clock.
     const first = lanes++ === 0;
-    if (first) clocks.blur(averagedOver);
+    if (first) clocks.blur(blur);
     return {
-      drawn(from, to, watts) {
-        if (first) clocks.drawn(from, to, watts);
+      drawn(from, to, joules) {
+        if (first) clocks.drawn(from, to, joules / (to - from));
+        device.drawn(from, to, joules, lag(stated));
       },
-      divide(pieces, blurred) {
+      divide(pieces) {
         if (pieces[0]?.stretch.window) return windows.divide(pieces);
-        block.add(pieces, blurred || pieces[0]?.stretch.groupEnd !== undefined);
         const judged = pieces.map(({ stretch }): Judged => power.judge(stretch));
         // Without an expectation for each piece the readings' own shape divides them.
         const all = judged.every(({ watts }) => watts !== undefined);
@@ -82,6 +102,7 @@ export function attribution(): Attribution {
   }
 
   function expect(stretches: readonly Stretch[]): void {
+    seen.work(stretches);
     for (const stretch of stretches) {
       if (stretch.groupEnd !== undefined || stretch.state === 'unknown' || stretch.state === 'active') continue;
       const guess = Math.max(0, ...stretch.work.map(({ prefill, decode }) => GUESS.prefill * (prefill?.busy ?? 0) + GUESS.decode * (decode?.busy ?? 0)));
@@ -94,7 +115,7 @@ export function attribution(): Attribution {
     lane,
     expect,
     judge: (stretch) => power.judge(stretch).shares,
-    lag: (stated) => clocks.offset()?.seconds ?? stated,
+    lag,
     offset: clocks.offset,
     ready: power.ready,
     debug: power.debug,

@@ -34,6 +34,8 @@ export interface Judged {
 
 export interface PowerModel {
   learn(block: Block): void;
+  /** What was learnt of work holds no more; the idle level stays. */
+  forget(): void;
   judge(stretch: Stretch): Judged;
   /** Whether mixed work can be divided. */
   ready(): boolean;
@@ -57,7 +59,7 @@ const columns = (load: Load): number[] => [load.busy / UNITS.busy, load.iteratio
 
 export function powerModel(): PowerModel {
   const idle = regression(1);
-  const working = regression(5);
+  let working = regression(5);
   let least = Infinity;
   let seen = { prefill: 0, decode: 0 };
 
@@ -110,6 +112,10 @@ export function powerModel(): PowerModel {
 
   return {
     learn,
+    forget() {
+      working = regression(5);
+      seen = { prefill: 0, decode: 0 };
+    },
     ready,
     idleWatts,
     debug: () => ({ idle: idleWatts(), b: working.solution()?.coefficients, se: [0, 1, 2, 3, 4].map((i) => working.solution()?.errorOf([0, 1, 2, 3, 4].map((j) => (i === j ? 1 : 0)))) }),

@@ -67,6 +67,9 @@ export interface TimelineOptions {
 
 /** Between two iterations of an engine that has requests lies no more than this; it belongs to the iteration before it. */
 const LONGEST_PAUSE_SECONDS = 0.5;
+/** Iterations of unknown moments are settled in runs of about so long, without pauses longer than that in them. */
+const RUN_SECONDS = 3;
+const RUN_GAP_SECONDS = 0.1;
 /** In a longer window somebody may come and go. */
 const LONG_WINDOW_SECONDS = 3;
 /** Most prompt tokens in an iteration where the engine does not say it. */
@@ -83,6 +86,8 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
   const requests = requestsWork(knows);
   /** The last iterations of each rank, which what follows is held to. */
   const last = new Map<string, { readonly evidence: StepsEvidence; readonly work: Work }>();
+  /** Iterations in order whose moments are still to be settled. */
+  const runs = new Map<string | undefined, StepsEvidence[]>();
   const looks = new Map<string, WindowEvidence>();
   let frontier = begin;
   let chunkTokens = USUAL_CHUNK_TOKENS;
@@ -99,11 +104,54 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
   };
 
   function steps(evidence: StepsEvidence): void {
+    alone.learn(evidence);
+    if (evidence.timing === 'exact') {
+      settle(evidence.rank);
+      return iteration(evidence);
+    }
+    const run = runs.get(evidence.rank) ?? [];
+    const [first] = run;
+    const before = run.at(-1);
+    if (first && before && (evidence.from - before.to > RUN_GAP_SECONDS || before.to - first.from > RUN_SECONDS)) {
+      settle(evidence.rank);
+      return void runs.set(evidence.rank, [evidence]);
+    }
+    run.push(evidence);
+    return void runs.set(evidence.rank, run);
+  }
+
+  /** Iterations of which only the order is known: between the run's ends, which are known, each gets the time that its work takes. */
+  function settle(rank: string | undefined): void {
+    const run = runs.get(rank);
+    const [begin, end] = [run?.[0]?.from, run?.at(-1)?.to];
+    runs.delete(rank);
+    if (!run || begin === undefined || end === undefined) return;
+    const needs = run.map(secondsOf);
+    const sum = needs.reduce<number>((total, each) => total + (each ?? Number.NaN), 0);
+    if (!(sum > 0)) return run.forEach(iteration);
+    let at: number = begin;
+    for (const [index, evidence] of run.entries()) {
+      const from = at;
+      at += ((end - begin) * (needs[index] ?? 0)) / sum;
+      iteration({ ...evidence, from: instant(from), to: instant(at) });
+    }
+  }
+
+  /** What its work takes; undefined while that is not known. */
+  function secondsOf({ steps: number, prefillTokens, prefills, decodes, kvTokens }: StepsEvidence): number | undefined {
+    const decode = decodes > 0 ? alone.decode(decodes / number, kvTokens) : 0;
+    if (prefillTokens <= 0) return decode === undefined ? undefined : decode * number;
+    const least = alone.decode(0, 0) ?? 0;
+    const prompting = Math.max(1, Math.min(number, prefills));
+    const prefill = alone.prefill(prefillTokens / prompting);
+    return prefill === undefined || decode === undefined ? undefined : prefill * prompting + Math.max(0, decode - least) * number;
+  }
+
+  function iteration(evidence: StepsEvidence): void {
     const rank = evidence.rank ?? '';
     const before = last.get(rank);
     const pause = before ? evidence.from - before.evidence.to : Infinity;
     if (before && pause > 0 && pause <= LONGEST_PAUSE_SECONDS) add(before.evidence.to, evidence.from, { ...before.work });
-    alone.learn(evidence);
     const work = workOf(evidence);
     if (!work) return;
     last.set(rank, { evidence, work });
@@ -269,6 +317,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
     whole: (from, to) => add(from, to, 'whole'),
     advance(to) {
       place(to);
+      for (const rank of [...runs.keys()]) if ((runs.get(rank)?.[0]?.from ?? to) < to) settle(rank);
       const stretches: Stretch[] = [];
       while (frontier < to) {
         for (let edge = edges.peek(); edge && edge.at <= frontier; edge = edges.peek()) {

@@ -19,8 +19,6 @@ import { coarseness } from './coarseness.js';
 import type { GpuHistory } from './gpu-history.js';
 import type { Slicer } from './slicer.js';
 
-/** A sensor that averages over this long blurs what is learnt from short pieces. */
-const AVERAGING_SECONDS = 0.5;
 /** Readings of a power gauge are divided together, so many averaging times and at least so long. */
 const GROUP_OF_AVERAGES = 4;
 const LOOKING_SECONDS = 1;
@@ -68,7 +66,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
     const here = owners();
     for (const owner of here.length > 0 ? here : [undefined]) {
       const name = owner?.name ?? '';
-      const lane = lanes.get(name) ?? { owner, attribution: owner && attributionOf(owner).lane(blur), stretches: [] };
+      const lane = lanes.get(name) ?? { owner, attribution: owner && attributionOf(owner).lane(blur, stated), stretches: [] };
       lanes.set(name, lane);
       const shift = blur / 2 + (owner ? attributionOf(owner).lag(stated) : stated);
       for (const stretch of (owner && stretchesOf.get(owner)) ?? []) lane.stretches.push({ ...stretch, from: instant(stretch.from + shift), to: instant(stretch.to + shift), ...(stretch.groupEnd !== undefined && { groupEnd: instant(stretch.groupEnd + shift) }) });
@@ -144,7 +142,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
     for (const lane of lanes.values()) {
       const { owner } = lane;
       const pieces = piecesOf(lane, to);
-      const divided = lane.attribution ? lane.attribution.divide(pieces, blur >= AVERAGING_SECONDS) : pieces.map((piece) => ({ shares: pure(piece.stretch.state === 'work' ? 'unknown' : piece.stretch.state), weight: piece.energy }));
+      const divided = lane.attribution ? lane.attribution.divide(pieces) : pieces.map((piece) => ({ shares: pure(piece.stretch.state === 'work' ? 'unknown' : piece.stretch.state), weight: piece.energy }));
       const whole = pieces.reduce((sum, { energy }) => sum + energy, 0);
       const weights = divided.reduce((sum, { weight }) => sum + weight, 0);
       const phases = new Set(divided.flatMap(({ shares }) => [...shares.of.keys()]));
@@ -188,7 +186,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       readings.reading(span.to);
       if (span.to <= frontier) return bookParts(slicer, channel, partOf(span, span.microjoules, span.to - span.from), unknown(span.from, span.to - span.from, 0));
       spans.push(span);
-      for (const { attribution } of lanes.values()) attribution?.drawn(span.from, span.to, span.microjoules / 1e6 / (span.to - span.from));
+      for (const { attribution } of lanes.values()) attribution?.drawn(span.from, span.to, span.microjoules / 1e6);
       if (span.from >= frontier) return undefined;
       // Late: its first part was booked as not seen. What it drew there is booked, but nothing tells its phase any more.
       const late = Math.round(energyBefore(span, frontier));

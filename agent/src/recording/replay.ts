@@ -109,12 +109,13 @@ async function prepare(opened: OpenedRecording, options: ReplayOptions): Promise
   return { window, readings: channels.reduce((sum, each) => sum + each.readings, 0), channels, flagged, deployments, serving };
 }
 
-/** Requests are fully known where every request log of the deployment speaks. */
+/** Requests are fully known where every request log of the deployment speaks; beside another source that counts, one may tell only those of its own clients. */
 function wholeExtents(serving: Prepared['serving']): Map<string, Window> {
   const whole = new Map<string, Window>();
+  const counted = new Set(serving.flatMap(({ opened: { entry, counts } }) => (counts ? [entry.deployment] : [])));
   for (const { opened, feed: { requestsExtent } } of serving) {
-    if (!requestsExtent) continue;
     const { deployment } = opened.entry;
+    if (!requestsExtent || (!opened.counts && counted.has(deployment))) continue;
     const known = whole.get(deployment);
     whole.set(deployment, known ? { from: instant(Math.max(known.from, requestsExtent.from)), to: instant(Math.min(known.to, requestsExtent.to)) } : requestsExtent);
   }

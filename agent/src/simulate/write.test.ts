@@ -61,6 +61,13 @@ describe('tokens of a simulation, as told and read again', () => {
     });
   }
 
+  it('counts nothing twice where requests are preempted and computed again', async () => {
+    const simulation = await simulated({ ...SCENARIO, model: { kvTokens: 3000 }, engine: { maxLength: 2500 }, traffic: [{ work: 'chat', arrivals: { kind: 'poisson', perSecond: 3 }, output: { kind: 'fixed', tokens: 600 } }], recording: { serving: [{ format: 'vllm-metrics' }] } });
+    const { tokens } = simulation.truth;
+    expect(tokens.recomputed).toBeGreaterThan(1000);
+    expect(await readBack(simulation)).toMatchObject({ input: tokens.input, cachedInput: tokens.cachedInput, output: tokens.output });
+  });
+
   it('sglang-log: 40 batches for each decode line, and its rate times the time since the last, both give the output', async () => {
     const simulation = await simulationOf('sglang-log', { milliseconds: true }, PURE);
     const lines = [...(await simulation.read('sglang.log')).matchAll(/^\[(\S+) (\S+)\] Decode batch, #running-req: (\d+), .*gen throughput \(token\/s\): ([\d.]+),/gm)].map(([, day, time, running, rate]) => ({ at: Date.parse(`${day}T${time}Z`) / 1000, running: Number(running), rate: Number(rate) }));

@@ -16,7 +16,7 @@ describe('which of several sources counts', () => {
     ['a log that nobody named before a table of requests', ['requests', 'log'], 'log'],
     ['iterations before pages that may count nothing', ['triton-metrics', 'trtllm-iterations'], 'trtllm-iterations'],
     ['the log of an engine before the counters of a gateway', ['dynamo-metrics', 'vllm-log'], 'vllm-log'],
-    ['the counters of a gateway before its requests', ['dynamo-log', 'dynamo-metrics', 'dynamo-request-trace'], 'dynamo-metrics'],
+    ['the counters of a gateway before its requests', ['dynamo-log', 'dynamo-metrics', 'dynamo-trace'], 'dynamo-metrics'],
     ['a client before a gateway', ['litellm-log', 'aiperf'], 'aiperf'],
     ['one alone, whatever it is', ['envoy-ai-gateway'], 'envoy-ai-gateway'],
   ])('%s', (_, kinds, chosen) => {

@@ -19,6 +19,17 @@ const QUESTION = ['from', 'to', 'by', 'step', 'boundary', 'where', 'basis', 'slo
 /** A pipe of batches is trusted more than the network, but not with all memory. */
 const MAX_LINE_BYTES = 256 * 1024 * 1024;
 
+const HELP = `
+Per request: --by request, inputBand (its input tokens, cached ones included) or concurrencyBand (requests running at a time
+while it ran), each with other keys but device. Bands double: 512–1023, 1024–2047. What was measured and belongs to no such
+request has rows of its own: (other requests) prefill and decode that no request told of, (active), (idle), (unknown); all
+rows add up to what was measured at boundary gpu.
+
+joulesPerPromptToken   J of prefill / prompt tokens computed
+joulesPerOutputToken   J of decode / output tokens
+joulesSavedByCache     cached prompt tokens × joulesPerPromptToken: what they would have cost
+`;
+
 type Flags = Readonly<Record<string, unknown>>;
 
 const several = (text: string, before: readonly string[] | undefined): string[] => [...(before ?? []), text];
@@ -115,13 +126,14 @@ export function addReport(program: Command, surroundings: Surroundings): void {
     .option('--collector <URL>', 'ask a running collector')
     .option('--from <TIME>', 'slices that begin then or later: ISO 8601 with a zone, or epoch seconds')
     .option('--to <TIME>', 'slices that begin before')
-    .addOption(new Option('--by <KEY,…>', 'a row per deployment, model, node, device, site, phase, tenant, outcome or label').argParser(several))
+    .addOption(new Option('--by <KEY,…>', 'a row per deployment, model, node, device, site, phase, tenant, outcome, request (recordings only), inputBand, concurrencyBand or label').argParser(several))
     .option('--step <DURATION>', 'a row per time step, e.g. 1m')
     .option('--boundary <NAME>', 'gpu, module, cpu, dram, server or meter; without it the narrowest measured')
     .addOption(new Option('--where <KEY=VALUE>', 'only such facts; again for more keys, or for more values of a key').argParser(several))
     .option('--basis <NAME>', 'all joules in the window, or serving: ratios without idle and unknown ones')
     .option('--slo <TARGETS>', 'latency targets (not available yet)')
     .option('--format <NAME>', `one of ${FORMATS.join(', ')}`, 'table');
+  command.addHelpText('after', HELP);
   addSettings(command, ['store', 'token', 'price', 'pue', 'carbon']);
   command.action(async (file: string | undefined, flags: Flags) => {
     const faults: string[] = [];

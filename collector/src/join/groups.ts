@@ -1,7 +1,8 @@
 /** Which rows there are: the union of the groups that energy, tokens and requests have, found by group. */
 import { PHASES } from '@joulebook/shared/slice.js';
-import type { EpochMicros } from '@joulebook/shared/units.js';
+import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import type { GroupSum, Key } from '../store/store.js';
+import { compareRequestValues, isRequestKey } from './request-keys.js';
 import type { Window } from './row.js';
 
 /** A row-to-be: its time step and its value per key of the question. */
@@ -46,6 +47,15 @@ export function hull(spans: readonly Window[]): Window | undefined {
   return first && spanOf(spans, first);
 }
 
+export const stepSpan = (group: Group, step: EpochMicros): Window => ({ from: group.step, to: epochMicros(group.step + step) });
+
+/** What was asked for where it was, else what the facts span. */
+export function clip(facts: Window | undefined, { from, to }: { readonly from: EpochMicros | undefined; readonly to: EpochMicros | undefined }): Window | undefined {
+  const begin = from ?? facts?.from;
+  const end = to ?? facts?.to;
+  return begin === undefined || end === undefined ? undefined : { from: begin, to: end };
+}
+
 export const everyFound = (index: Index<unknown>): readonly (Group & Window)[] => (index === 'unasked' ? [] : [...index.values()]);
 
 /** Every group of any kind, in order. A phase divides energy only: where energy has phases of a group, they stand for its tokens and requests. */
@@ -62,17 +72,24 @@ export function groupsOf(by: readonly Key[], energy: Index<unknown>, others: rea
   return [...groups.values()].toSorted(inOrder(by));
 }
 
-/** By step, then by each value: phases as they follow each other, all else by name; groups without a value come last. */
-const inOrder = (by: readonly Key[]) => (a: Group, b: Group): number => {
+/** By step, then by each value: phases as they follow each other, bands as they grow, all else by name; groups without a value come last. */
+export const inOrder = (by: readonly Key[]) => (a: Group, b: Group): number => {
   if (a.step !== b.step) return a.step - b.step;
   for (const [index, value] of a.values.entries()) {
     const other = b.values[index] ?? null;
     if (value === other) continue;
     if (value === null) return 1;
     if (other === null) return -1;
-    return by[index] === 'phase' ? phasePlace(value) - phasePlace(other) : value < other ? -1 : 1;
+    const order = compareValues(by[index], value, other);
+    if (order !== 0) return order;
   }
   return 0;
 };
+
+function compareValues(key: Key | undefined, a: string, b: string): number {
+  if (key === 'phase') return phasePlace(a) - phasePlace(b);
+  if (key !== undefined && isRequestKey(key)) return compareRequestValues(a, b);
+  return a < b ? -1 : 1;
+}
 
 const phasePlace = (phase: string): number => PHASES.findIndex((known) => known === phase);

@@ -12,7 +12,8 @@ import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { divides, type GroupSum, type Key } from '../store/store.js';
 import { fits, keyName, tellFlags } from './flags.js';
 import { askedInWindow, type AskedOfDevices } from './asked.js';
-import { everyFound, groupsOf, hull, identity, indexCounts, indexEnergy, project, type Group, type Index } from './groups.js';
+import { clip, everyFound, groupsOf, hull, identity, indexCounts, indexEnergy, project, stepSpan, type Group, type Index } from './groups.js';
+import { onePhase, phasesByGroup } from './phases.js';
 import type { Flag, Row } from './report.js';
 import { rowOf, type Terms, type Window } from './row.js';
 
@@ -37,6 +38,8 @@ export interface Sums {
   readonly counted: readonly GroupSum<'energy'>[] | 'unasked';
   /** Where the question names a range and energy can be divided by its keys. */
   readonly asked: AskedOfDevices | undefined;
+  /** Grouped by the keys of the question, then `phase`; undefined where phase is one of them, or energy is unasked. */
+  readonly phases: readonly GroupSum<'booked'>[] | undefined;
   /** Grouped by the keys tokens have, then `token`. */
   readonly tokens: readonly GroupSum<'tokens'>[] | 'unasked';
   /** Grouped by the keys requests have, then `outcome`. */
@@ -76,6 +79,7 @@ export function join(question: Question, sums: Sums, terms: Terms): Joined {
   const tokens = indexCounts(sums.tokens, ({ sums: { count } }) => count);
   const requests = indexCounts(sums.requests, ({ sums: { requests: ended } }) => ended);
   const bounds = clip(hull([energy, tokens, requests].flatMap((index) => everyFound(index))), question);
+  const phasesOf = phasesByGroup(sums.phases ?? []);
   const unasked = whyUnasked(question);
   const shared = by.filter((key) => key !== 'phase');
   const askedOf = sums.asked && askedInWindow(sums.asked, (group) => bounds && intersect(bounds, step === undefined ? bounds : stepSpan(group, step)));
@@ -94,6 +98,8 @@ export function join(question: Question, sums: Sums, terms: Terms): Joined {
         energy: valueOf(own.energy, undefined),
         counted: valueOf(lookUp(counted, group), undefined),
         tokens: valueOf(own.tokens, new Map()),
+        countedTokens: valueOf(own.tokens, new Map()),
+        phases: by.includes('phase') ? onePhase(values.get('phase') ?? null, own.energy === 'unasked' ? undefined : own.energy?.value.microjoules) : phasesOf(group),
         requests: valueOf(own.requests, new Map()),
         phase: values.get('phase') ?? question.phase,
         span,
@@ -106,12 +112,4 @@ export function join(question: Question, sums: Sums, terms: Terms): Joined {
   return { rows, bounds };
 }
 
-const stepSpan = (group: Group, step: EpochMicros): Window => ({ from: group.step, to: epochMicros(group.step + step) });
 const intersect = (a: Window, b: Window): Window => ({ from: a.from > b.from ? a.from : b.from, to: a.to < b.to ? a.to : b.to });
-
-/** What was asked for where it was, else what the facts span. */
-function clip(facts: Window | undefined, { from, to }: Question): Window | undefined {
-  const begin = from ?? facts?.from;
-  const end = to ?? facts?.to;
-  return begin === undefined || end === undefined ? undefined : { from: begin, to: end };
-}

@@ -12,8 +12,8 @@ const interval = z.tuple([z.number(), z.number()]).nullable();
 
 /**
  * Where the truth may lie by what the sensors state: a bound for their gain (one sensor is off the same way all day), and
- * a 95 % interval for what was missed between readings. Token counts are exact. It does not cover unmeasured time (that is
- * `coverage`), nor energy divided over phases by a model (`modelledJoules`).
+ * a 95 % interval for what was missed between readings; in a row of one phase widened by what the division between phases
+ * may be off. Token counts are exact. It does not cover unmeasured time (that is `coverage`).
  */
 export const uncertainty = z.object({
   joules: interval,
@@ -59,6 +59,12 @@ export const row = z.object({
   /** Money in `currency`, after PUE. */
   energyCost: measured,
   energyCostPerToken: measured,
+  /** J of prefill / prompt tokens computed. null in a row of another phase. */
+  joulesPerPromptToken: measured,
+  /** J of decode / output tokens. null in a row of another phase. */
+  joulesPerOutputToken: measured,
+  /** J that prompt tokens read from a cache would have cost: tokens.cachedInput × joulesPerPromptToken. */
+  joulesSavedByCache: measured,
   /** g, after PUE. */
   carbonGrams: measured,
   /** null where the error of some of the energy is not stated, which is not "no error". */

@@ -1,8 +1,9 @@
 /** A question → the sums it needs → a report. The only place that knows which sums a report is made of. */
-import { BOUNDARIES, type Boundary, type Phase } from '@joulebook/shared/slice.js';
+import { BOUNDARIES, PHASES, type Boundary, type Phase } from '@joulebook/shared/slice.js';
 import type { AskedOfDevices } from '../join/asked.js';
+import { isByRequest, joinRequests, type JoinedRequests, type RequestAccount } from '../join/by-request.js';
 import { isAsked, join, whyUnasked, type JoinedKind, type Question, type Sums } from '../join/join.js';
-import type { Flag, Report, Row } from '../join/report.js';
+import type { Flag, Report } from '../join/report.js';
 import type { Terms } from '../join/row.js';
 import { divides, inBoundary, type FactKind, type Filter, type GroupSum, type Scope, type Store } from '../store/store.js';
 import { formatTime } from '../join/times.js';
@@ -30,9 +31,16 @@ function questionOf(request: ReportRequest): Question {
   return { by: request.by, filtered: request.where.map(({ key }) => key), step: request.step, phase: phases.length === 1 ? (phases[0] ?? null) : null, from: request.from, to: request.to };
 }
 
+const groupedFor = (request: ReportRequest, { by }: Question) => <K extends JoinedKind | 'booked' | 'flag'>(kind: K) => ({ kind, by: by.filter((key) => divides(kind, key)), step: request.step, ...scopeOf(kind, request) });
+
+/** A reservation that doesn't name what is filtered holds for it. */
+async function gatherFlags(store: Store, request: ReportRequest, question: Question): Promise<Pick<Sums, 'flags' | 'flagKeys'>> {
+  const query = groupedFor(request, question)('flag');
+  return { flags: await store.sum({ ...query, where: query.where.map((filter) => ({ ...filter, orMissing: true })) }), flagKeys: query.by };
+}
+
 async function gather(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<Sums> {
-  const { step } = request;
-  const grouped = <K extends JoinedKind | 'booked' | 'flag'>(kind: K) => ({ kind, by: question.by.filter((key) => divides(kind, key)), step, ...scopeOf(kind, request) });
+  const grouped = groupedFor(request, question);
   const energy = async (...more: Filter[]) => {
     if (!isAsked('energy', question)) return 'unasked' as const;
     if (boundary === null) return [];
@@ -47,20 +55,48 @@ async function gather(store: Store, request: ReportRequest, question: Question, 
       devices: await store.sum({ ...query, by: ['node', 'device'], where: [inBoundary(boundary)] }),
     };
   };
+  const phases = async () => {
+    if (boundary === null || !isAsked('energy', question) || question.by.includes('phase')) return undefined;
+    const query = grouped('booked');
+    return store.sum({ ...query, by: [...query.by, 'phase'], where: [...query.where, inBoundary(boundary)] });
+  };
   const tokens = grouped('tokens');
   const requests = grouped('requests');
-  const flags = grouped('flag');
   const all = await energy();
   return {
     energy: all,
     counted: request.basis === 'all' ? all : await energy({ key: 'phase', values: SERVING_PHASES }),
     asked: await asked(),
+    phases: await phases(),
     tokens: isAsked('tokens', question) ? await store.sum({ ...tokens, by: [...tokens.by, 'token'] }) : 'unasked',
     requests: isAsked('requests', question) ? await store.sum({ ...requests, by: [...requests.by, 'outcome'] }) : 'unasked',
-    // A reservation that doesn't name what is filtered holds for it.
-    flags: await store.sum({ ...flags, where: flags.where.map((filter) => ({ ...filter, orMissing: true })) }),
-    flagKeys: flags.by,
+    ...(await gatherFlags(store, request, question)),
   };
+}
+
+/** Engines that don't tell cached prompt tokens have facts of input and none of cached input. */
+async function tellsCached(store: Store, request: ReportRequest): Promise<boolean> {
+  const kinds = (await store.sum({ kind: 'tokens', by: ['token'], ...scopeOf('tokens', request) })).map(({ values }) => values[0]);
+  return kinds.includes('cachedInput') || !kinds.includes('input');
+}
+
+async function gatherRequests(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<RequestAccount> {
+  const grouped = groupedFor(request, question);
+  const requests = grouped('requests');
+  const energy = grouped('energy');
+  const kept = request.where.find(({ key }) => key === 'phase')?.values;
+  return {
+    requests: await store.sum({ ...requests, by: [...requests.by, 'outcome'] }),
+    measured: boundary === null ? [] : await store.sum({ ...energy, by: [...energy.by.filter((key) => key !== 'phase'), 'phase'], where: [...energy.where, inBoundary(boundary)] }),
+    phases: PHASES.filter((phase) => kept?.includes(phase) ?? true),
+    cachedKnown: await tellsCached(store, request),
+    ...(await gatherFlags(store, request, question)),
+  };
+}
+
+async function rowsOf(store: Store, request: ReportRequest, question: Question, terms: Terms): Promise<JoinedRequests> {
+  if (isByRequest(question)) return joinRequests(question, await gatherRequests(store, request, question, terms.boundary), terms);
+  return { ...join(question, await gather(store, request, question, terms.boundary), terms), flags: whyUnasked(question) };
 }
 
 async function demonstrationFlags(store: Store, request: ReportRequest, labels: readonly string[]): Promise<Flag[]> {
@@ -112,10 +148,10 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
   const terms: Terms = { boundary, boundaries: available, basis: request.basis, price: request.price, pue: request.pue, carbon: request.carbon };
 
   const whole: Question = { ...question, by: [], step: undefined };
-  const all = join(whole, await gather(store, { ...request, by: [], step: undefined }, whole, boundary), terms);
+  const all = await rowsOf(store, { ...request, by: [], step: undefined }, whole, terms);
   const total = all.rows[0];
   if (!total) throw new Error('the whole is always a row');
-  const rows: readonly Row[] = request.by.length === 0 && request.step === undefined ? all.rows : join(question, await gather(store, request, question, boundary), terms).rows;
+  const own = request.by.length === 0 && request.step === undefined ? all : await rowsOf(store, request, question, terms);
 
   const { from = all.bounds?.from, to = all.bounds?.to } = request;
   return {
@@ -139,10 +175,10 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
       ...basisFlags(request),
       ...total.flags,
       ...(boundaries?.flags ?? []),
-      ...whyUnasked(question),
+      ...own.flags,
       ...(await unmeteredDeployments(store, request, question, boundary)),
     ]),
     total,
-    rows: [...rows],
+    rows: [...own.rows],
   };
 }

@@ -35,6 +35,17 @@ export const printable = (text: string): string => text.replaceAll(/[\u0000-\u00
 
 const numeric = (head: string, cell: Column['cell']): Column => ({ head, numeric: true, cell });
 
+/** Where rows are of one phase each, J/tok says it already. */
+function phaseColumns({ rows }: Report): Column[] {
+  const shows = (cell: (row: Row) => number | null): boolean => rows.some((row) => (cell(row) ?? 0) !== 0);
+  const plainRows = rows.every(({ group }) => !Object.hasOwn(group, 'phase'));
+  return [
+    ...(plainRows && shows((row) => row.joulesPerPromptToken) ? [numeric('J/prompt tok', ({ joulesPerPromptToken }) => figure(joulesPerPromptToken))] : []),
+    ...(plainRows && shows((row) => row.joulesPerOutputToken) ? [numeric('J/output tok', ({ joulesPerOutputToken }) => figure(joulesPerOutputToken))] : []),
+    ...(shows((row) => row.joulesSavedByCache) ? [numeric('J saved by cache', ({ joulesSavedByCache }) => figure(joulesSavedByCache))] : []),
+  ];
+}
+
 export function columnsOf(report: Report): Column[] {
   const keys = Object.keys(report.rows[0]?.group ?? {});
   return [
@@ -49,6 +60,7 @@ export function columnsOf(report: Report): Column[] {
     numeric('J/tok', ({ joulesPerToken }) => figure(joulesPerToken)),
     numeric('±', plusMinus),
     numeric('tok/kWh', ({ tokensPerKwh }) => figure(tokensPerKwh)),
+    ...phaseColumns(report),
     ...(report.price === null ? [] : [numeric('cost $', ({ energyCost }) => figure(energyCost)), numeric('$/tok', ({ energyCostPerToken }) => figure(energyCostPerToken))]),
     ...(report.carbon === null ? [] : [numeric('g CO2', ({ carbonGrams }) => figure(carbonGrams))]),
   ];

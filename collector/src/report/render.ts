@@ -46,6 +46,7 @@ function csvCells(row: Row): Record<string, string | number | null> {
     okRequests: row.requests.ok, abortedRequests: row.requests.aborted, failedRequests: row.requests.failed,
     tokensPerWattSecond: row.tokensPerWattSecond, tokensPerKwh: row.tokensPerKwh, joulesPerToken: row.joulesPerToken,
     energyCost: row.energyCost, energyCostPerToken: row.energyCostPerToken, carbonGrams: row.carbonGrams,
+    joulesPerPromptToken: row.joulesPerPromptToken, joulesPerOutputToken: row.joulesPerOutputToken, joulesSavedByCache: row.joulesSavedByCache,
     ...ends('joules', row.uncertainty?.joules), ...ends('joulesPerToken', row.uncertainty?.joulesPerToken), ...ends('tokensPerWattSecond', row.uncertainty?.tokensPerWattSecond),
     ...ends('tokensPerKwh', row.uncertainty?.tokensPerKwh), ...ends('energyCostPerToken', row.uncertainty?.energyCostPerToken),
     flags: [...new Set(row.flags.map(({ code }) => code))].join(' '),

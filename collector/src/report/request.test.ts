@@ -26,9 +26,23 @@ it('tells every fault at once, each naming its option', () => {
 });
 
 it('says of keys that are not built yet that they are not available yet', () => {
-  expect(faultsOf({ by: ['inputBand,concurrencyBand,cached,tariffPeriod,request'], slo: ['ttft=2s'] })).toEqual([
-    '--slo: not available yet', ...['inputBand', 'concurrencyBand', 'cached', 'tariffPeriod', 'request'].map((key) => `--by: '${key}' is not available yet`),
+  expect(faultsOf({ by: ['cached,tariffPeriod'], slo: ['ttft=2s'] })).toEqual([
+    '--slo: not available yet', ...['cached', 'tariffPeriod'].map((key) => `--by: '${key}' is not available yet`),
   ]);
+});
+
+it('reads bands as a report shows them, or by a number in them', () => {
+  const { by, where } = parseRequest({ by: ['request,inputBand'], where: ['inputBand=512–1023', 'inputBand=512-1023', 'inputBand=700', 'inputBand=0', 'concurrencyBand=1', 'concurrencyBand=4–7', 'request=a'] }, {}, '--');
+  expect(by).toEqual(['request', 'inputBand']);
+  expect(where).toEqual([{ key: 'inputBand', values: ['9', '9', '9', '0'] }, { key: 'concurrencyBand', values: ['0', '2'] }, { key: 'request', values: ['a'] }]);
+  expect(faultsOf({ where: ['inputBand=512–1024', 'inputBand=few', 'concurrencyBand=', 'inputBand=9999999999999999999'] }).map((fault) => fault.split(';')[0])).toEqual([
+    `--where: '512–1024' is no inputBand`, `--where: 'few' is no inputBand`, `--where: '9999999999999999999' is no inputBand`, `--where: '' is no concurrencyBand`,
+  ]);
+});
+
+it('refuses requests by device, said either way', () => {
+  expect(faultsOf({ by: ['request,device'] })).toEqual([`--by: 'device' does not go with 'request': what a request drew is told of all its GPUs together`]);
+  expect(faultsOf({ by: ['inputBand'], where: ['device=GPU-0'] })).toEqual([expect.stringMatching(/^--where: 'device' does not go with 'inputBand'/)]);
 });
 
 it('refuses a window that ends before it begins, and grouping by overlapping boundaries', () => {

@@ -7,10 +7,11 @@ import { ratio, type Ratio } from '../figures/energy.js';
 import type { DollarsPerKwh, GramsPerKwh } from '../figures/money.js';
 import type { Basis } from '../join/row.js';
 import type { Dimension, Filter, Key } from '../store/store.js';
+import { isRequestKey, parseBand, REQUEST_KEYS } from '../join/request-keys.js';
 import { parseTime } from '../join/times.js';
 
-export const KEYS = ['deployment', 'model', 'node', 'device', 'site', 'phase', 'tenant', 'outcome'] as const satisfies readonly Dimension[];
-const LATER_KEYS: readonly string[] = ['inputBand', 'concurrencyBand', 'cached', 'tariffPeriod', 'request'];
+export const KEYS = ['deployment', 'model', 'node', 'device', 'site', 'phase', 'tenant', 'outcome', ...REQUEST_KEYS] as const satisfies readonly Dimension[];
+const LATER_KEYS: readonly string[] = ['cached', 'tariffPeriod'];
 
 export interface ReportRequest {
   readonly from: EpochMicros | undefined;
@@ -91,8 +92,21 @@ function filters(reading: Reading): Filter[] {
   }
   return [...values].flatMap(([name, wanted]) => {
     const found = key(reading, 'where', name);
-    return found === undefined ? [] : [{ key: found, values: wanted }];
+    return found === undefined ? [] : [{ key: found, values: wanted.flatMap((text) => filterValue(reading, found, text) ?? []) }];
   });
+}
+
+function filterValue(reading: Reading, wanted: Key, text: string): string | undefined {
+  if (!isRequestKey(wanted) || wanted === 'request') return text;
+  return parseBand(wanted, text) ?? reading.fault('where', `'${text}' is no ${wanted}; write a band as a report shows it (512–1023), or a number in it`);
+}
+
+/** A request runs on several GPUs at once, and its facts say what it drew on all of them. */
+function checkTogether(reading: Reading, by: readonly Key[], where: readonly Filter[]): void {
+  const asked = [...by.map((each) => ['by', each] as const), ...where.map((filter) => ['where', filter.key] as const)];
+  const ofRequests = asked.map(([, each]) => each).find(isRequestKey);
+  const device = asked.find(([, each]) => each === 'device');
+  if (device && ofRequests !== undefined) reading.fault(device[0], `'device' does not go with '${ofRequests}': what a request drew is told of all its GPUs together`);
 }
 
 function stepMicros(text: string): EpochMicros | undefined {
@@ -121,13 +135,17 @@ export function parseRequest(said: Said, defaults: Defaults, prefix: '--' | ''):
   const basis = reading.one('basis', (text) => (text === 'all' || text === 'serving' ? text : undefined), 'is no basis; write all or serving');
   const price = reading.number('price', 0) ?? defaults.price;
   const carbon = reading.number('carbon', 0) ?? defaults.carbon;
+  const by = keys(reading);
+  const step = reading.one('step', stepMicros, 'is not a duration of at least 1 ms; write 90s, 15m or 30d');
+  const where = filters(reading);
+  checkTogether(reading, by, where);
   const request: ReportRequest = {
     from,
     to,
-    by: keys(reading),
-    step: reading.one('step', stepMicros, 'is not a duration of at least 1 ms; write 90s, 15m or 30d'),
+    by,
+    step,
     boundary,
-    where: filters(reading),
+    where,
     basis: basis ?? 'all',
     price: price === undefined ? null : quantity(price),
     pue: ratio(reading.number('pue', 1) ?? defaults.pue ?? 1),

@@ -32,7 +32,7 @@ const text = (value: DuckDBValue | undefined): string | null => (typeof value ==
 /** A request that ended before its first token has no decode: what is told of one phase is told. */
 const METERED = 'prefill_microjoules IS NOT NULL OR decode_microjoules IS NOT NULL';
 const REQUEST_COUNTS = ['sum(requests)', 'sum(input_tokens)', 'sum(cached_input_tokens)', 'sum(output_tokens)'] as const;
-const requestCounts = ([requests, input, cached, output]: Row): RequestCounts => ({ requests: number(requests), inputTokens: number(input), cachedInputTokens: number(cached), outputTokens: number(output) });
+const requestCounts = ([requests, input, cached, output]: readonly (DuckDBValue | undefined)[]): RequestCounts => ({ requests: number(requests), inputTokens: number(input), cachedInputTokens: number(cached), outputTokens: number(output) });
 
 const plain = (columns: string) => (groups: string) => `SELECT ${groups}, min(from_us), max(to_us), ${columns} FROM facts GROUP BY ${groups}`;
 

@@ -77,7 +77,7 @@ export function engineState(pool: Pool): EngineState {
     job.cached += cached;
     job.computed += tokens - recomputed;
     gains.computed += tokens - recomputed;
-    if (last && job.output === 0) give(job, 1, iteration, gains);
+    if (last) give(job, 1, iteration, gains);
   }
 
   return {

@@ -81,11 +81,11 @@ export const llamacppLog = dialect({
       const took = to - task.from;
       if (last) task.total ??= task.cached + processed;
       if (took >= TALKS_AFTER_SECONDS) sayOf(to, 'print_timing', task, () => (task.total === undefined ? undefined : progressLine(processed, (task.cached + processed) / task.total, took)));
-      if (last && task.firstToken === undefined) {
-        task.firstToken = to;
-        task.output = 1;
-        task.told = { at: to, output: 1 };
-      }
+      if (!last) return;
+      task.output += 1;
+      if (task.firstToken !== undefined) return;
+      task.firstToken = to;
+      task.told = { at: to, output: 1 };
     }
 
     function decoded({ to }: Iteration, task: Task, tokens: number): void {

@@ -17,6 +17,7 @@ const at = (seconds: number): string => record({ metadata: { request_start_ns: (
 
 const read = (content: string): Promise<ServingEvent[]> => all(aiperf.open({ file: recordedFile(content, 'profile_export.jsonl'), tz: 'UTC', deployment: 'd', model: 'of the manifest' }, {}).events());
 const requestsOf = async (content: string): Promise<RequestEvidence[]> => (await read(content)).filter((event) => event.kind === 'request');
+const firstTokenOf = async (metrics: object): Promise<number | undefined> => (await requestsOf(record({ metrics })))[0]?.firstToken;
 
 describe('the profile export of AIPerf', () => {
   it('tells requests as the client saw them', async () => {
@@ -35,10 +36,9 @@ describe('the profile export of AIPerf', () => {
   });
 
   it('reads the first token by its older name, and does without', async () => {
-    const first = async (metrics: object): Promise<number | undefined> => (await requestsOf(record({ metrics })))[0]?.firstToken;
-    expect(await first({ time_to_first_token: undefined, ttft: { value: 500, unit: 'ms' } })).toBe(T + 0.5);
-    expect(await first({ time_to_first_token: undefined })).toBeUndefined();
-    expect(await first({ time_to_first_token: { value: 5000, unit: 'ms' } })).toBeUndefined();
+    expect(await firstTokenOf({ time_to_first_token: undefined, ttft: { value: 500, unit: 'ms' } })).toBe(T + 0.5);
+    expect(await firstTokenOf({ time_to_first_token: undefined })).toBeUndefined();
+    expect(await firstTokenOf({ time_to_first_token: { value: 5000, unit: 'ms' } })).toBeUndefined();
   });
 
   it.each([

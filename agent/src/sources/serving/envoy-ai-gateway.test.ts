@@ -23,6 +23,7 @@ const read = (content: string | RecordedFile, options: unknown = {}): Promise<Se
   all(format.open({ file: typeof content === 'string' ? recordedFile(content, 'envoy.log') : content, tz: '+05:00', deployment: 'd', model: 'of the manifest' }, options).events());
 const requestsIn = (events: readonly ServingEvent[]): RequestEvidence[] => events.filter((event) => event.kind === 'request');
 const requestsOf = async (...given: Parameters<typeof read>): Promise<RequestEvidence[]> => requestsIn(await read(...given));
+const modelOf = async (more: object): Promise<string | undefined> => (await requestsOf(record(more)))[0]?.model;
 
 describe('the access log of Envoy AI Gateway', () => {
   it('tells a request from its start for its duration, with tokens and without a first token', async () => {
@@ -52,6 +53,7 @@ describe('the access log of Envoy AI Gateway', () => {
     [200, '-', 'ok'],
     ['201', null, 'ok'],
     [0, 'DC', 'aborted'],
+    [0, '-', 'aborted'],
     [200, 'DC', 'aborted'],
     [499, '-', 'aborted'],
     [429, 'RL', 'rejected'],
@@ -68,11 +70,10 @@ describe('the access log of Envoy AI Gateway', () => {
   });
 
   it('names the model that answered before the one that was asked for, and none that was turned away', async () => {
-    const model = async (more: object): Promise<string | undefined> => (await requestsOf(record(more)))[0]?.model;
-    expect(await model({ 'gen_ai.request.model_override': 'served' })).toBe('served');
-    expect(await model({ 'gen_ai.response.model': 'answered', 'gen_ai.request.model_override': 'served' })).toBe('answered');
-    expect(await model({ response_code: 404, response_flags: 'NR', 'gen_ai.request.model': 'what a client typed' })).toBe('of the manifest');
-    expect(await model({ 'gen_ai.request.model': '-' })).toBe('of the manifest');
+    expect(await modelOf({ 'gen_ai.request.model_override': 'served' })).toBe('served');
+    expect(await modelOf({ 'gen_ai.response.model': 'answered', 'gen_ai.request.model_override': 'served' })).toBe('answered');
+    expect(await modelOf({ response_code: 404, response_flags: 'NR', 'gen_ai.request.model': 'what a client typed' })).toBe('of the manifest');
+    expect(await modelOf({ 'gen_ai.request.model': '-' })).toBe('of the manifest');
   });
 
   it('goes by the names that the operator chose', async () => {

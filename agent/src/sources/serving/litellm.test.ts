@@ -29,6 +29,16 @@ const requestsIn = (events: readonly ServingEvent[]): RequestEvidence[] => event
 const requestsOf = async (...given: Parameters<typeof read>): Promise<RequestEvidence[]> => requestsIn(await read(...given));
 const after = (time: number | undefined): number | undefined => (time === undefined ? undefined : Math.round((time - T) * 1e4) / 1e4);
 const timesOf = ({ start, firstToken, end }: RequestEvidence): (number | undefined)[] => [start, firstToken, end].map(after);
+const tenantOf = async (metadata: object): Promise<string | undefined> => (await requestsOf(line({ metadata })))[0]?.tenant;
+const attempt = (seconds: number, status: string, more: object = {}): string => at(seconds, { trace_id: 't', status, endTime: T + seconds + 1, ...more });
+const endings = async (...lines: readonly string[]): Promise<[start: number | undefined, outcome: string][]> => (await requestsOf(lines.join('\n'))).map(({ start, outcome }) => [after(start), outcome]);
+
+/** A parser, and what it asks of its clock. */
+function started(): { parser: LogParser; asked: [LogLine, number | undefined][] } {
+  const asked: [LogLine, number | undefined][] = [];
+  const clock = { at: (of: LogLine, stamp?: { hour: number }) => (asked.push([of, stamp?.hour]), stamp ? instant(T) : undefined) };
+  return { parser: litellm.parser({ label: 'x', clock, skip: () => undefined, used: () => undefined }, {}), asked };
+}
 
 describe('records of LiteLLM', () => {
   it('tell arrival, first token, end, tokens, model and team of a request', async () => {
@@ -106,11 +116,10 @@ describe('records of LiteLLM', () => {
   });
 
   it('name a model that served, and none that a client made up', async () => {
-    expect((await requestsOf([line(), line({ id: 'b', model_group: '' }), line({ id: 'c', status: 'failure' }), line({ id: 'd', status: 'failure', model_id: '', model_group: 'a name that a client typed' })].join('\n'))).map(({ model }) => model).toSorted()).toEqual(['chat', 'chat', 'hosted_vllm/m', 'of the manifest']);
+    expect((await requestsOf([line(), line({ id: 'b', model_group: '' }), line({ id: 'c', status: 'failure' }), line({ id: 'd', status: 'failure', model_id: '', model_group: 'a name that a client typed' })].join('\n'))).map(({ id, model }) => [id, model])).toEqual([['litellm.jsonl:1', 'chat'], ['litellm.jsonl:2', 'hosted_vllm/m'], ['litellm.jsonl:3', 'chat'], ['litellm.jsonl:4', 'of the manifest']]);
   });
 
   it('name a team, and never a key', async () => {
-    const tenantOf = async (metadata: object): Promise<string | undefined> => (await requestsOf(line({ metadata })))[0]?.tenant;
     expect(await tenantOf({ user_api_key_team_id: null, user_api_key_team_alias: 'blue' })).toBe('blue');
     expect(await tenantOf({ user_api_key_alias: 'batch-jobs' })).toBe('batch-jobs');
     expect(await tenantOf({ user_api_key_team_id: 'f'.repeat(64), user_api_key_alias: 'sk-1234', user_api_key_hash: 'f'.repeat(64) })).toBeUndefined();
@@ -130,8 +139,6 @@ describe('what LiteLLM answers, tries and serves', () => {
   });
 
   it('calls attempts that a later one made up for superseded', async () => {
-    const attempt = (seconds: number, status: string, more: object = {}): string => at(seconds, { trace_id: 't', status, endTime: T + seconds + 1, ...more });
-    const endings = async (...lines: readonly string[]): Promise<[start: number | undefined, outcome: string][]> => (await requestsOf(lines.join('\n'))).map(({ start, outcome }) => [after(start), outcome]);
     expect(await endings(attempt(0, 'failure'), attempt(1.5, 'failure'), attempt(5, 'success'))).toEqual([[0, 'superseded'], [1.5, 'superseded'], [5, 'ok']]);
     // All calls of a session may have one trace: a minute later it is not the same call, nor is one that ran beside it.
     expect(await endings(attempt(0, 'failure'), attempt(61, 'success'))).toEqual([[0, 'failed'], [61, 'ok']]);
@@ -178,6 +185,7 @@ describe('bad records of LiteLLM', () => {
     ['without a start', line({ startTime: null }), 'it does not tell when the request began and ended'],
     ['with a start that is no time', line({ startTime: PROMPT }), 'it does not tell when the request began and ended'],
     ['that ended before it began', line({ endTime: T - 1 }), 'a request that ended before it began, or ran for more than a day'],
+    ['of a stream whose end is not told', line({ endTime: null }), 'it does not tell when the request began and ended'],
     ['that ran for days', line({ endTime: T + 90_000 }), 'a request that ended before it began, or ran for more than a day'],
   ])('counts one %s, and claims no idle there', async (_, bad, reason) => {
     const events = await read([at(-10), bad, at(20), at(30)].join('\n'));
@@ -198,17 +206,11 @@ describe('bad records of LiteLLM', () => {
   it('survives a beginning of a document that never ends', async () => {
     const endless = `{\n${'  "a": 1,\n'.repeat(150_000)}`;
     expect(await requestsOf(`${endless}${line()}\n`)).toHaveLength(1);
+    expect(await requestsOf(`${endless}${JSON.stringify(record(), null, 2)}\n`)).toHaveLength(1);
   });
 });
 
 describe('a live log of LiteLLM', () => {
-  /** A proxy in a zone two hours east, whose lines arrive a minute after the end. */
-  function started(): { parser: LogParser; asked: [LogLine, number | undefined][] } {
-    const asked: [LogLine, number | undefined][] = [];
-    const clock = { at: (of: LogLine, stamp?: { hour: number }) => (asked.push([of, stamp?.hour]), stamp ? instant(T) : undefined) };
-    return { parser: litellm.parser({ label: 'x', clock, skip: () => undefined, used: () => undefined }, {}), asked };
-  }
-
   it('settles no more than what batches and usual requests leave open', () => {
     const { parser } = started();
     expect(parser.line({ number: 1, text: line() }).filter(({ kind }) => kind === 'watermark')).toEqual([{ kind: 'watermark', at: T + 2 - 180 }]);

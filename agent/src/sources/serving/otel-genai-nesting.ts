@@ -33,11 +33,9 @@ export function innermost<Seen extends SeenRequest>(seen: readonly Seen[], paren
     const { found, broken } = ancestors(each.span, parents);
     const linked = found.flatMap((id) => byId.get(id) ?? []);
     for (const one of linked) outer.add(one);
-    // Without its link it looks like a root; the tightest around it that says the same is the same request.
+    // Without its link it looks like a root: what lies around it and says the same saw the same request.
     if (linked.length > 0 || !broken || !each.span.ofServer) continue;
-    const around = seen.filter((other) => !other.span.ofServer && encloses(other.request, each.request) && saysTheSame(other.request, each.request));
-    const tightest = around.toSorted((a, b) => lasts(a.request) - lasts(b.request))[0];
-    if (tightest) for (const one of [tightest, ...ancestors(tightest.span, parents).found.flatMap((id) => byId.get(id) ?? [])]) outer.add(one);
+    for (const other of seen) if (!other.span.ofServer && encloses(other.request, each.request) && saysTheSame(other.request, each.request)) outer.add(other);
   }
   return seen.filter((each) => !outer.has(each));
 }

@@ -43,6 +43,7 @@ const read = (content: string | Uint8Array, options: unknown = {}): Promise<Serv
 const requestsIn = (events: readonly ServingEvent[]): RequestEvidence[] => events.filter((event) => event.kind === 'request');
 const requestsOf = async (...given: Parameters<typeof read>): Promise<RequestEvidence[]> => requestsIn(await read(...given));
 const timesOf = ({ start, scheduled, firstToken, end }: RequestEvidence): (number | undefined)[] => [start, scheduled, firstToken, end].map((time) => (time === undefined ? undefined : Math.round((time - T) * 1e6) / 1e6));
+const idsOf = async (...spans: readonly object[]): Promise<string[]> => (await requestsOf(spans.map((each) => lineOf(each)).join('\n'))).map(({ id }) => id);
 
 describe('spans of requests', () => {
   it('tell queue, prefill, decode and tokens of a request, as vLLM writes them', async () => {
@@ -140,7 +141,6 @@ describe('a request that several saw', () => {
   const client = (more: Given = {}): object => span({ id: 'a2', parent: 'a1', name: 'chat asked', from: 0, to: 2.2, attributes: CHAT, more: { kind: 3 }, ...more });
   const http = span({ id: 'a3', parent: 'a2', name: 'POST', from: 0.01, to: 2.19 });
   const engine = (more: Given = {}): object => span({ id: 'a4', parent: 'a3', from: 0.05, to: 2.1, attributes: VLLM, ...more });
-  const idsOf = async (...spans: readonly object[]): Promise<string[]> => (await requestsOf(spans.map((each) => lineOf(each)).join('\n'))).map(({ id }) => id);
 
   it.each([
     ['the outer first', [agent, client(), http, engine()], ['traces.json:4']],

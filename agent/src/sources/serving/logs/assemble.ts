@@ -41,8 +41,9 @@ const MOST_WRITERS = 256;
 function remember<V>(map: Map<string, V>, key: string, value: V): void {
   map.delete(key);
   map.set(key, value);
+  if (map.size <= MOST_WRITERS) return;
   const [oldest] = map.keys();
-  if (map.size > MOST_WRITERS && oldest !== undefined) map.delete(oldest);
+  if (oldest !== undefined) map.delete(oldest);
 }
 
 export function lineAssembler(rules: Rules, clock: LineClock): LineAssembler {
@@ -87,6 +88,9 @@ export function lineAssembler(rules: Rules, clock: LineClock): LineAssembler {
     return undefined;
   }
 
+  /** Most dialects have no lines that are cut: theirs need not be looked at. */
+  const lacksEnd = (text: string): boolean => rules.isCut !== undefined && text.length <= LONGEST_PIECE && rules.isOf(text) && rules.isCut(text);
+
   function mended(line: LogLine): readonly LogLine[] {
     const key = line.writer ?? '';
     if (HEADER.test(line.text)) return [...take(key), line];
@@ -109,7 +113,7 @@ export function lineAssembler(rules: Rules, clock: LineClock): LineAssembler {
       beforeOfAll = line.text.length > LONGEST_PIECE ? '' : line.text;
       remember(before, key, beforeOfAll);
       const last = lines.at(-1);
-      if (!last || last.text.length > LONGEST_PIECE || !rules.isOf(last.text) || !rules.isCut?.(last.text)) return lines;
+      if (!last || !lacksEnd(last.text)) return lines;
       remember(held, key, last);
       return lines.slice(0, -1);
     },

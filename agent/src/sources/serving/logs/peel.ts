@@ -67,12 +67,15 @@ function outermost(text: string): Layer | undefined {
 const ESC = '\u001b';
 const BELL = '\u0007';
 const ESCAPES = new RegExp(String.raw`${ESC}\[[0-?]*[ -/]*[@-~]|${ESC}\][^${BELL}${ESC}]*(?:${BELL}|${ESC}\\)|(?:#033|\^\[|\\u001b|\\x1b|\\033)\[[0-9;]*[mK]`, 'gi');
-const MAY_ESCAPE = new RegExp(String.raw`[${ESC}#^\\]`);
+/** What an escape sequence, in any spelling, has in it. Four plain searches are several times faster than one for a class. */
+const MARKS = [ESC, '#', '^', '\\'] as const;
 
 /** Colours are gone, and of a line that was painted over (progress bars) what was painted last is left. */
 function plain(raw: string): string {
-  const coloured = raw.replace(/^\uFEFF/, '').replace(/\r+$/, '');
-  const text = MAY_ESCAPE.test(coloured) ? coloured.replace(ESCAPES, '') : coloured;
+  let end = raw.length;
+  while (raw.charAt(end - 1) === '\r') end -= 1;
+  const coloured = raw.slice(raw.startsWith('\uFEFF') ? 1 : 0, end);
+  const text = MARKS.some((mark) => coloured.includes(mark)) ? coloured.replace(ESCAPES, '') : coloured;
   return text.includes('\r') ? (text.split('\r').findLast((piece) => piece.trim() !== '') ?? '') : text;
 }
 
