@@ -12,6 +12,7 @@ import { AGENT } from '../support/pipe.js';
 const diagnosis = z.object({
   ok: z.boolean(),
   power: z.array(z.object({ source: z.string(), state: z.enum(['ok', 'absent', 'failed']), notes: z.array(z.string()), channels: z.array(z.object({ device: z.string(), method: z.string(), watts: z.number().nullable(), booked: z.boolean() })) })),
+  serving: z.array(z.object({ source: z.string(), state: z.enum(['ok', 'absent', 'failed']), notes: z.array(z.string()) })),
   surroundings: z.array(z.object({ check: z.string(), ok: z.boolean(), detail: z.string() })),
   agent: z.object({ cpuSeconds: z.number(), rssBytes: z.number() }),
 });
@@ -48,6 +49,29 @@ describe('doctor', () => {
     expect(smi?.channels.map(({ device, booked }) => [device, booked])).toEqual([['GPU-stand-in-0', true], ['GPU-stand-in-1', true]]);
     expect(found.power.find(({ source }) => source === 'snmp-pdu')?.state).not.toBe('ok');
     expect(found.surroundings.filter(({ ok }) => !ok).map(({ check }) => check)).toEqual(['collector']);
+    expect(`${ended.stdout}${ended.stderr}`).not.toContain(SECRET);
+  });
+
+  it('looks at the serving sources that are configured: is the file there, whose log is it, does the page answer, which counts', { timeout: 60_000 }, async () => {
+    const log = join(directory, 'engine.log');
+    const stamp = new Date().toISOString().slice(0, 19).replace('T', ' ');
+    await writeFile(log, `loading\n[${stamp}] Receive: obj=GenerateReqInput(text='${SECRET}')\n[${stamp}] Prefill batch, #new-seq: 1, #new-token: 100, #cached-token: 0, token usage: 0.00, #running-req: 0, #queue-req: 0, \n`);
+    const config = join(directory, 'serving.yaml');
+    await writeFile(config, `power: [{ source: nvidia-smi, period: 200ms }]\nserving:
+  - { source: log, file: ${log}, deployment: a }
+  - { source: vllm-log, file: ${log}, deployment: b }
+  - { source: sglang-log, file: ${log}.gone, deployment: c }
+  - { source: sglang-metrics, url: 'http://127.0.0.1:9/metrics', deployment: c }
+  - { source: log, command: [/nowhere/kubectl], deployment: d }\n`);
+    const ended = await doctor(['--json', '--config', config], { PATH: `${directory}${delimiter}${process.env['PATH'] ?? ''}` });
+    expect(ended.exitCode).toBe(3);
+    const { serving } = diagnosis.parse(JSON.parse(ended.stdout));
+    expect(serving.map(({ state }) => state)).toEqual(['ok', 'failed', 'failed', 'failed', 'absent']);
+    expect(serving[0]?.notes.join('; ')).toMatch(/a: counts the tokens; log from .*; last written to \d+ s ago; 1 of the last 3 lines tell of work \(sglang-log\); its stamps are taken as /);
+    expect(serving[1]?.notes.join('; ')).toContain('none of the last 3 lines is of vllm-log; they look like sglang-log');
+    expect(serving[2]?.notes.join('; ')).toMatch(/c: only tells what ran.*engine\.log\.gone can't be read/);
+    expect(serving[3]?.notes.join('; ')).toMatch(/c: counts the tokens.*can't be read/);
+    expect(serving[4]?.notes.join('; ')).toMatch(/kubectl/);
     expect(`${ended.stdout}${ended.stderr}`).not.toContain(SECRET);
   });
 });

@@ -33,10 +33,14 @@ export class Engine {
   }
 
   produce(prompt: number, generated: number): void {
+    this.count(prompt, generated, 1);
+  }
+
+  count(prompt: number, generated: number, finished: number): void {
     for (const counts of [this, this.total]) {
       counts.prompt += prompt;
       counts.generated += generated;
-      counts.finished += 1;
+      counts.finished += finished;
     }
   }
 

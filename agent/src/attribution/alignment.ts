@@ -8,6 +8,8 @@
 import type { Instant } from '@joulebook/shared/units.js';
 
 export interface Alignment {
+  /** Time starts anew, maybe earlier; what is known stays. */
+  rewind(): void;
   /** The sensor shows the mean over so long before; what is expected is blurred as it blurs. Known before anything is drawn. */
   blur(seconds: number): void;
   /** What evidence lets expect, in any unit; pieces in order. */
@@ -16,6 +18,7 @@ export interface Alignment {
   drawn(from: Instant, to: Instant, watts: number): void;
   /** Seconds; undefined while nothing clear is known. */
   offset(): Offset | undefined;
+  debug(): unknown;
 }
 
 export interface Offset {
@@ -37,8 +40,8 @@ const LEAST_CORRELATION = 0.3;
 const LEAST_RISE = 0.03;
 
 export function alignment(): Alignment {
-  const levels = bins();
-  const power = bins();
+  let levels = bins();
+  let power = bins();
   let sums = emptySums();
   let next: number | undefined;
   let known: Offset | undefined;
@@ -47,7 +50,9 @@ export function alignment(): Alignment {
   /** Takes in the bins of power for which the expectation is known on both sides. */
   function take(): void {
     const until = Math.min(power.end(), levels.end() - FARTHEST);
-    next ??= Math.max(power.begin(), levels.begin() + FARTHEST + width);
+    const begin = Math.max(power.begin(), levels.begin() + FARTHEST + width);
+    if (next === undefined && Number.isFinite(begin)) next = begin;
+    if (next === undefined) return;
     for (; next < until; next += 1) {
       const y = power.at(next);
       if (y === undefined) continue;
@@ -72,7 +77,16 @@ export function alignment(): Alignment {
     sums = emptySums();
   }
 
+  const offset = (): Offset | undefined => (sums.count >= ENOUGH_BINS ? (peakOf(sums.shifts) ?? known) : known);
+
   return {
+    rewind() {
+      known = offset();
+      levels = bins();
+      power = bins();
+      sums = emptySums();
+      next = undefined;
+    },
     blur(seconds) {
       width = Math.max(1, Math.round(seconds / BIN_SECONDS));
     },
@@ -81,7 +95,8 @@ export function alignment(): Alignment {
       power.add(from, to, watts);
       take();
     },
-    offset: () => (sums.count >= ENOUGH_BINS ? (peakOf(sums.shifts) ?? known) : known),
+    offset,
+    debug: () => sums.shifts.filter((_, i) => i % 10 === 0).map((x) => +correlationOf(x).toFixed(3)),
   };
 }
 

@@ -29,6 +29,8 @@ export interface Division {
 export interface Attribution {
   /** How fast it works. */
   readonly knows: Learnt;
+  /** Time starts anew, maybe earlier; what is known stays. */
+  rewind(): void;
   /**
    * For one device.
    * @param blur its sensor shows the mean over so long before, in s
@@ -112,12 +114,17 @@ function make(): Attribution {
 
   return {
     knows: learnt(),
+    rewind() {
+      clocks.rewind();
+      seen.rewind();
+      lanes = 0;
+    },
     lane,
     expect,
     judge: (stretch) => power.judge(stretch).shares,
     lag,
     offset: clocks.offset,
     ready: power.ready,
-    debug: power.debug,
+    debug: () => [power.debug(), clocks.debug()],
   };
 }

@@ -11,6 +11,8 @@ import type { Block, PowerModel } from './power-model.js';
 import { NO_LOAD, plus, times, type Load, type Stretch } from './work.js';
 
 export interface Observations {
+  /** Time starts anew, maybe earlier. */
+  rewind(): void;
   /** What ran; stretches in order. */
   work(stretches: readonly Stretch[]): void;
   device(blur: number): DeviceObservations;
@@ -93,16 +95,21 @@ export function observations(model: PowerModel): Observations {
       const { from, to, groupEnd, window } = stretch;
       const rate = window ? NOTHING : rateOf(stretch);
       if (groupEnd === undefined) {
+        endGroup();
+        if (stretch.state === 'work') grouped = false;
         put(from, to, rate);
         continue;
       }
       grouped = true;
       group ??= { from, to, sums: NOTHING };
       group = { from: group.from, to, sums: add(group.sums, scaled(rate, to - from)) };
-      if (to < groupEnd) continue;
-      put(group.from, group.to, scaled(group.sums, 1 / (group.to - group.from)));
-      group = undefined;
+      if (to >= groupEnd) endGroup();
     }
+  }
+
+  function endGroup(): void {
+    if (group) put(group.from, group.to, scaled(group.sums, 1 / (group.to - group.from)));
+    group = undefined;
   }
 
   /** Sums up to a moment; undefined: not kept, or not yet said. */
@@ -152,13 +159,22 @@ export function observations(model: PowerModel): Observations {
       const ran = imageOf(from - lag, to - lag, blur);
       // What nobody knows teaches nothing, and neither does what lies beside it in the same image.
       if (!ran || ran.known < 0.999 * (to - from) || joules <= 0) continue;
-      const learnt: Block = { seconds: to - from, joules, idle: ran.idle, load: ran.load, prefill: ran.prefill, decode: ran.decode };
+      const learnt: Block = { at: to, seconds: to - from, joules, idle: ran.idle, load: ran.load, prefill: ran.prefill, decode: ran.decode };
       model.learn(learnt);
     }
     if (waiting.length > KEEP_CELLS) waiting.splice(0, waiting.length - KEEP_CELLS);
   }
 
-  return { work, device };
+  return {
+    work,
+    device,
+    rewind() {
+      cells = [];
+      open = undefined;
+      group = undefined;
+      waiting.length = 0;
+    },
+  };
 }
 
 const difference = (end: Sums | undefined, begin: Sums | undefined): Sums | undefined => end && begin && add(end, scaled(begin, -1));

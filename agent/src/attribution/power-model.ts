@@ -9,12 +9,14 @@
  * drawn, and whose it was.
  */
 import type { Phase } from '@joulebook/shared/slice.js';
-import { dot, regression } from './regression.js';
+import { dot, regression, type Regression } from './regression.js';
 import { pure, type Shares } from './split.js';
 import type { Load, Stretch, Work } from './work.js';
 
 /** Work done in a block of time on one device, with what the device drew. */
 export interface Block {
+  /** When it ended, in s. */
+  readonly at: number;
   readonly seconds: number;
   readonly joules: number;
   /** Seconds in which nobody ran. */
@@ -50,8 +52,13 @@ export interface PowerModel {
 const UNITS: Load = { busy: 1, iterations: 50, promptTokens: 10_000, decoded: 1_000, kvTokens: 1e6 };
 /** Less of either work than this tells too little to divide by. */
 const ENOUGH_SECONDS = 1.5;
-/** An idle level that was never seen is taken as this part of the least that was drawn at work; the division hardly depends on it. */
-const IDLE_OF_LEAST = 0.4;
+/** A loaded idle level that was never seen is taken as this part of the least that was drawn at work; the division depends on it little. */
+const IDLE_OF_LEAST = 0.34;
+/** The least: the level that 5 % of the time at work lies below. */
+const LEAST_SHARE = 0.05;
+const LEAST_STEP = 0.02;
+/** So long after work a board is taken to stand at its loaded idle level. */
+const LOADED_SECONDS = 3;
 /** Old blocks fade to half in about so many seconds of them. */
 const HALF_LIFE_SECONDS = 3_600;
 
@@ -59,21 +66,32 @@ const columns = (load: Load): number[] => [load.busy / UNITS.busy, load.iteratio
 
 export function powerModel(): PowerModel {
   const idle = regression(1);
+  /** Right after work, while the clocks are still up. */
+  const loadedIdle = regression(1);
   let working = regression(5);
-  let least = Infinity;
+  let least: number | undefined;
+  let worked = -Infinity;
   let seen = { prefill: 0, decode: 0 };
 
-  const idleWatts = (): number => idle.solution()?.coefficients[0] ?? (Number.isFinite(least) ? IDLE_OF_LEAST * least : 0);
+  const levelOf = (fit: Regression): number | undefined => fit.solution()?.coefficients[0];
+  const idleWatts = (): number => levelOf(idle) ?? levelOf(loadedIdle) ?? IDLE_OF_LEAST * (least ?? 0);
+  /** What work is counted from: a board that works now and then does not go down to its deepest idle level in between. */
+  const floor = (): number => levelOf(loadedIdle) ?? Math.max(idleWatts(), IDLE_OF_LEAST * (least ?? 0));
   const draw = (load: Load): number => dot(columns(load), working.solution()?.coefficients ?? []);
 
-  function learn({ seconds, joules, idle: still, load, prefill, decode }: Block): void {
+  function learn({ at, seconds, joules, idle: still, load, prefill, decode }: Block): void {
     const watts = joules / seconds;
     const fade = 0.5 ** (seconds / HALF_LIFE_SECONDS);
-    for (const fit of [idle, working]) fit.fade(fade);
+    for (const fit of [idle, loadedIdle, working]) fit.fade(fade);
     seen = { prefill: seen.prefill * fade + prefill, decode: seen.decode * fade + decode };
-    if (still >= seconds * 0.999) return idle.add([1], watts, seconds);
-    least = Math.min(least * (1 + 1e-4 * seconds), watts);
-    return working.add(columns(load).map((value) => value / seconds), watts - idleWatts(), seconds);
+    if (still >= seconds * 0.999) {
+      if (at >= worked && at - worked <= LOADED_SECONDS) loadedIdle.add([1], watts, seconds);
+      return idle.add([1], watts, seconds);
+    }
+    worked = at;
+    least ??= watts;
+    least += least * LEAST_STEP * Math.min(1, seconds) * (watts > least ? LEAST_SHARE : LEAST_SHARE - 1);
+    return working.add(columns(load).map((value) => value / seconds), watts - floor(), seconds);
   }
 
   const ready = (): boolean => seen.prefill >= ENOUGH_SECONDS && seen.decode >= ENOUGH_SECONDS && working.solution() !== undefined;
@@ -85,7 +103,7 @@ export function powerModel(): PowerModel {
     if (only === undefined) return { watts: undefined, shares: pure('active') };
     if (!ready()) return { watts: undefined, shares: kinds.length === 1 && !still ? pure(only) : pure('active') };
     const drawn = { prefill: 0, decode: 0, idle: 0 };
-    for (const each of work) addDrawn(drawn, each, idleWatts() / work.length);
+    for (const each of work) addDrawn(drawn, each, floor() / work.length);
     const watts = drawn.prefill + drawn.decode + drawn.idle;
     if (!(watts > 0)) return { watts: undefined, shares: pure('active') };
     if (kinds.length === 1 && !still) return { watts, shares: pure(only) };

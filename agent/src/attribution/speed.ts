@@ -15,6 +15,8 @@ import { dot, regression } from './regression.js';
 
 export interface Speed {
   learn(steps: StepsEvidence): void;
+  /** Most moments of iterations are told, so that each can be believed. */
+  trustsMoments(): boolean;
   /** Seconds that one iteration with this prompt work would take alone; undefined while it is not known. */
   prefill(tokens: number): number | undefined;
   decode(sequences: number, kvTokens: number | undefined): number | undefined;
@@ -29,7 +31,9 @@ const KV_TOKENS = 100_000;
 const ENOUGH_ITERATIONS = 5;
 /** A run of iterations whose moments are not known is fitted as a whole once it lasts so long: its ends are known to a second. */
 const RUN_SECONDS = 4;
-const ENOUGH_RUNS = 4;
+const ENOUGH_RUNS = 8;
+/** Where so many times as much time is told exactly as not, moments are believed. */
+const MOSTLY = 3;
 /** Old iterations fade to half in about so many of them. */
 const FADE = 0.5 ** (1 / 20_000);
 
@@ -42,6 +46,7 @@ export function speed(): Speed {
   const rest = regression(3);
   /** Both at once, from runs. */
   const joint = regression(6);
+  const told = { exact: 0, inferred: 0 };
   let run = { columns: new Array<number>(6).fill(0), seconds: 0, to: Number.NEGATIVE_INFINITY };
 
   function addToRun({ from, to, steps, prefillTokens, prefills, decodes, kvTokens }: StepsEvidence): void {
@@ -55,9 +60,11 @@ export function speed(): Speed {
     run = { columns: new Array<number>(6).fill(0), seconds: 0, to };
   }
 
+  const trustsMoments = (): boolean => told.exact >= MOSTLY * told.inferred;
+
   const decode = (sequences: number, kvTokens: number | undefined): number | undefined => {
     const columns = decodeColumns(sequences, kvTokens);
-    if (pure.decode.weight() >= ENOUGH_ITERATIONS) return dot(columns, pure.decode.solution()?.coefficients ?? []);
+    if (trustsMoments() && pure.decode.weight() >= ENOUGH_ITERATIONS) return dot(columns, pure.decode.solution()?.coefficients ?? []);
     return joint.weight() >= ENOUGH_RUNS ? dot(columns, joint.solution()?.coefficients.slice(3) ?? []) : undefined;
   };
 
@@ -65,7 +72,9 @@ export function speed(): Speed {
     learn(evidence) {
       const { from, to, steps, prefillTokens, decodes, kvTokens, timing } = evidence;
       if (!(to > from) || !(steps > 0)) return;
-      if (timing === 'inferred') return addToRun(evidence);
+      told[timing] = told[timing] * FADE + (to - from);
+      addToRun(evidence);
+      if (timing === 'inferred') return undefined;
       const each = (to - from) / steps;
       if (prefillTokens > 0 && decodes === 0) pure.prefill.add(prefillColumns(prefillTokens / steps), each, steps);
       else if (decodes > 0 && prefillTokens === 0) pure.decode.add(decodeColumns(decodes / steps, kvTokens), each, steps);
@@ -79,10 +88,11 @@ export function speed(): Speed {
     prefill(tokens) {
       const columns = prefillColumns(tokens);
       const least = decode(0, 0) ?? 0;
-      if (pure.prefill.weight() >= ENOUGH_ITERATIONS) return Math.max(least, dot(columns, pure.prefill.solution()?.coefficients ?? []));
-      if (rest.weight() >= ENOUGH_ITERATIONS) return Math.max(least, dot(columns, rest.solution()?.coefficients ?? []));
+      if (trustsMoments() && pure.prefill.weight() >= ENOUGH_ITERATIONS) return Math.max(least, dot(columns, pure.prefill.solution()?.coefficients ?? []));
+      if (trustsMoments() && rest.weight() >= ENOUGH_ITERATIONS) return Math.max(least, dot(columns, rest.solution()?.coefficients ?? []));
       return joint.weight() >= ENOUGH_RUNS ? Math.max(least, dot(columns, joint.solution()?.coefficients ?? [])) : undefined;
     },
     decode,
+    trustsMoments,
   };
 }

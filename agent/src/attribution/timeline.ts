@@ -28,13 +28,18 @@ export interface Timeline {
 }
 
 /** How many of each are on at a moment of the sweep. */
-type Counter = 'prefill' | 'decode' | 'waiting' | 'active' | 'whole' | 'idle' | 'hole' | 'windowBusy' | 'windowIdle' | 'windowUnknown';
+type Counter = 'prefill' | 'decode' | 'waiting' | 'active' | 'whole' | 'hole' | 'windowBusy' | 'windowIdle' | 'windowUnknown';
 
 interface Edge {
   readonly at: Instant;
   readonly step: 1 | -1;
   /** A counter, requests in their prefill or decode, iterations, or a window. */
-  readonly what: Counter | Prompting | Decoding | Work | WindowPart;
+  readonly what: Counter | Prompting | Decoding | Work | WindowPart | Resting;
+}
+
+/** Nobody runs on an engine or rank; without one: on none. */
+interface Resting {
+  readonly resting: string | undefined;
 }
 
 /** Work of a window, laid out in it; undefined: how long it took is not known. */
@@ -78,9 +83,10 @@ const USUAL_CHUNK_TOKENS = 4_096;
 const LEAST_MIXING = 0.2;
 
 export function timeline({ begin, role, roleOnly = false, knows = learnt() }: TimelineOptions): Timeline {
-  const count: Record<Counter, number> = { prefill: 0, decode: 0, waiting: 0, active: 0, whole: 0, idle: 0, hole: 0, windowBusy: 0, windowIdle: 0, windowUnknown: 0 };
+  const count: Record<Counter, number> = { prefill: 0, decode: 0, waiting: 0, active: 0, whole: 0, hole: 0, windowBusy: 0, windowIdle: 0, windowUnknown: 0 };
   const iterations = new Set<Work>();
   const windows = new Set<WindowPart>();
+  const resting = new Set<Resting>();
   const edges = new TinyQueue<Edge>([], (a, b) => a.at - b.at);
   const { speed: alone, pace: decodePace } = knows;
   const requests = requestsWork(knows);
@@ -105,7 +111,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
 
   function steps(evidence: StepsEvidence): void {
     alone.learn(evidence);
-    if (evidence.timing === 'exact') {
+    if (evidence.timing === 'exact' && alone.trustsMoments()) {
       settle(evidence.rank);
       return iteration(evidence);
     }
@@ -189,13 +195,13 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
       // One that only knows its output can't tell what else ran.
       if (input === undefined && evidence.prefillTokens === undefined && phaseSeconds === undefined) return add(from, to, 'windowBusy');
       if (output === undefined) return add(from, to, 'windowBusy');
-      const counts = { from, to, prefillTokens, decodeTokens: output, decodeSteps: evidence.decodeSteps ?? output / sequences, phaseSeconds };
+      const counts = { from, to, rank: evidence.rank, prefillTokens, decodeTokens: output, decodeSteps: evidence.decodeSteps ?? output / sequences, phaseSeconds };
       const atBothEnds = Math.min(running ?? 0, before?.to === from ? (before.running ?? 0) : 0);
       return layOut(counts, { sequences, prompts: promptsOf(evidence), wholly: atBothEnds >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1) });
     }
     if (saturated) return add(from, to, 'windowBusy');
     // A request runs and yields nothing: its prompt is being computed, and will be credited at its first token.
-    if (credits === 'firstToken' && (running ?? 0) > 0 && output === 0) return add(from, to, { counts: { from, to, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0 }, work: prefillOnly() });
+    if (credits === 'firstToken' && (running ?? 0) > 0 && output === 0) return add(from, to, { counts: { from, to, rank: evidence.rank, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0 }, work: prefillOnly() });
     if (busy === undefined) return add(from, to, 'windowUnknown');
     return add(from, to, busy > 0 ? 'windowBusy' : 'windowIdle');
   }
@@ -235,7 +241,10 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
 
   function take({ what, step }: Edge): void {
     if (typeof what === 'string') count[what] += step;
-    else if ('prompted' in what) {
+    else if ('resting' in what) {
+      if (step > 0) resting.add(what);
+      else resting.delete(what);
+    } else if ('prompted' in what) {
       count.prefill += step;
       prompting = count.prefill === 0 ? { prompted: 0, iterations: 0 } : { prompted: prompting.prompted + step * what.prompted, iterations: prompting.iterations + step * what.iterations };
     } else if ('decoding' in what) {
@@ -261,13 +270,23 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
     if (iterations.size > 0) return working([...iterations]);
     if (count.active > 0 && !role) return plain('active');
     if (count.prefill + count.decode + count.waiting + count.active > 0) return working([workOfRequests()]);
-    if (count.idle > 0 && windows.size === 0 && count.windowBusy === 0 && count.hole === 0) return plain('idle');
+    if (resting.size > 0 && count.hole === 0 && allRest()) return plain('idle');
     if (count.whole > 0) return plain(count.hole === 0 ? 'idle' : 'unknown');
+    // An engine that tells its iterations did nothing where it tells none, as far as they are told.
+    if (windows.size > 0 && [...windows].every(({ counts }) => last.has(counts.rank ?? ''))) return plain('unknown');
     if (windows.size > 0 && role) return working([]);
     if (windows.size > 0 && count.windowBusy === 0) return ofWindows(from, to);
     if (count.windowBusy > 0) return role ? working([]) : plain('active');
     return plain(count.windowIdle > 0 && count.windowUnknown === 0 && count.hole === 0 ? 'idle' : 'unknown');
   };
+
+  /** Every rank that is known to run iterations, and every one that a window is about, says that nobody runs there. */
+  function allRest(): boolean {
+    const ranks = new Set([...resting].map((each) => each.resting));
+    if (ranks.has(undefined)) return windows.size === 0 && count.windowBusy === 0;
+    const known = [...last.keys(), ...[...windows].flatMap(({ counts }) => counts.rank ?? [])];
+    return known.every((rank) => ranks.has(rank)) && (count.windowBusy === 0 || known.length > 0);
+  }
 
   function ofWindows(from: Instant, to: Instant): Stretch {
     const parts = [...windows];
@@ -298,7 +317,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
         case 'window':
           return window(evidence);
         case 'idle':
-          return add(evidence.from, evidence.to, 'idle');
+          return add(evidence.from, evidence.to, { resting: evidence.rank });
         case 'hole':
           return add(evidence.from, evidence.to, 'hole');
         case 'request': {

@@ -52,6 +52,7 @@ export interface Stretch {
 export interface Counts {
   readonly from: Instant;
   readonly to: Instant;
+  readonly rank?: string | undefined;
   /** Computed in the window. */
   readonly prefillTokens: number;
   readonly decodeTokens: number;

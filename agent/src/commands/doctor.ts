@@ -5,8 +5,9 @@ import { Command } from 'commander';
 import { bill } from '../bill/bill.js';
 import { booksFrom } from '../doctor/booked.js';
 import { examinePower, findingOf, type ChannelFinding, type Examined, type SourceFinding } from '../doctor/sources.js';
+import { examineServing, type ServingEntry, type ServingFinding } from '../doctor/serving.js';
 import { examineCollector, examineSpool, type Finding } from '../doctor/surroundings.js';
-import { agentSettings } from '../settings.js';
+import { agentSettings, type LiveServingEntry } from '../settings.js';
 import { nvidiaInventory, type NvidiaInventory } from '../sources/power/nvidia/nvidia-inventory.js';
 import { livePowerKinds, liveServingKinds } from '../sources/index.js';
 import type { LiveContext } from '../sources/source.js';
@@ -17,7 +18,7 @@ const PROBLEM_FOUND = 3;
 export interface Diagnosis {
   readonly ok: boolean;
   readonly power: readonly SourceFinding[];
-  readonly serving: readonly { readonly source: string; readonly state: 'ok' | 'absent'; readonly notes: readonly string[] }[];
+  readonly serving: readonly ServingFinding[];
   readonly surroundings: readonly Finding[];
   /** What the driver's own tool says is in the machine; null where it is not there or does not answer. */
   readonly nvidia: NvidiaInventory | null;
@@ -48,7 +49,7 @@ async function doctor(flags: { config?: string; json?: boolean }): Promise<void>
   const [nvidia, examined, serving, collector, spool] = await Promise.all([
     nvidiaInventory(process.env).catch(() => null),
     Promise.all(asked.map((each) => examinePower(each, context, costs))),
-    Promise.all(liveServingKinds.map(async (kind) => ({ source: kind.name, found: await kind.detect(process.env) }))),
+    examineServing(settings.serving?.map(servingEntry), liveServingKinds, context),
     examineCollector({ url: settings.collectorUrl, token: settings.token }),
     examineSpool(settings.dataDir),
   ]);
@@ -57,17 +58,22 @@ async function doctor(flags: { config?: string; json?: boolean }): Promise<void>
   const power = examined.map(({ heard, ...finding }) => ({ ...finding, channels: heard.map((each) => findingOf(each, booked.has(each.channel.id))) }));
   const surroundings = [...collector, spool];
   const measuring = power.some(({ state }) => state === 'ok');
-  const broken = asked.some(({ options }, index) => options !== undefined && power[index]?.state !== 'ok');
+  const broken = asked.some(({ options }, index) => options !== undefined && power[index]?.state !== 'ok') || (settings.serving !== undefined && serving.some(({ state }) => state !== 'ok'));
   const diagnosis: Diagnosis = {
     ok: measuring && !broken && surroundings.every(({ ok }) => ok),
     power,
-    serving: serving.map(({ source, found }) => ({ source, state: found.found ? 'ok' : 'absent', notes: found.found ? [] : [found.reason] })),
+    serving,
     surroundings,
     nvidia,
     agent: { cpuSeconds: sumCpu(process.cpuUsage()), rssBytes: process.memoryUsage.rss() },
   };
   process.stdout.write(flags.json ? `${JSON.stringify(diagnosis, undefined, 2)}\n` : describe(diagnosis));
   process.exitCode = diagnosis.ok ? 0 : PROBLEM_FOUND;
+}
+
+/** What is everybody's is taken off: the rest are the source's own options. */
+function servingEntry({ source, deployment, role, tokens, model: _model, devices: _devices, process: _process, ...options }: LiveServingEntry): ServingEntry {
+  return { source, deployment, role, tokens, options };
 }
 
 const sumCpu = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1e6;

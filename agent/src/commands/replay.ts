@@ -4,10 +4,11 @@ import { pipeline } from 'node:stream/promises';
 import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import { UsageError } from '@joulebook/shared/errors.js';
 import { parseDuration } from '@joulebook/shared/settings.js';
-import type { Instant } from '@joulebook/shared/units.js';
+import { toIso, type Instant } from '@joulebook/shared/units.js';
 import { Command, Option } from 'commander';
+import { progressOn } from './progress.js';
 import { checkManifest, readManifest, type Recording } from '../recording/manifest.js';
-import { describeWindow, replay, type ReplaySummary } from '../recording/replay.js';
+import { describeWindow, replay, type ReplayProgress, type ReplaySummary } from '../recording/replay.js';
 import { deliver } from '../shipper/deliver.js';
 import { powerFormats, servingFormats } from '../sources/index.js';
 import { parseInstant, zone } from '../sources/timestamps.js';
@@ -60,10 +61,24 @@ async function runReplay(folder: string | undefined, flags: ReplayFlags): Promis
   const recording = await recordingOf(folder, flags);
   const options = { slice: sliceLength(flags.slice), from: moment(flags.from, '--from'), to: moment(flags.to, '--to') };
   const summaries: ReplaySummary[] = [];
-  const batches = replay(recording, options, (summary) => summaries.push(summary));
-  if (flags.collector !== undefined) await deliver(batches, { url: flags.collector, token: flags.token, progress: process.stderr.isTTY ? process.stderr : undefined });
-  else await write(batches, flags.out);
+  const progress = progressOn(process.stderr);
+  // What is shipped is counted by who ships it.
+  const told = (how: ReplayProgress): void => (flags.collector !== undefined && how.doing === 'booking' ? progress.done() : progress.tell(() => describeProgress(how)));
+  const batches = replay(recording, options, (summary) => summaries.push(summary), told);
+  try {
+    if (flags.collector !== undefined) await deliver(batches, { url: flags.collector, token: flags.token, progress: process.stderr.isTTY ? process.stderr : undefined });
+    else await write(batches, flags.out);
+  } finally {
+    progress.done();
+  }
   for (const summary of summaries) printSummary(summary);
+}
+
+function describeProgress(progress: ReplayProgress): string {
+  if (progress.doing === 'identifying') return `reading ${progress.file}: ${(progress.bytes / 1e6).toFixed(0)} MB`;
+  if (progress.doing === 'scanning') return `looking through ${progress.file}: at ${toIso(progress.at)}`;
+  const { doing, at, window } = progress;
+  return `${doing}: at ${toIso(at)}, ${(((at - window.from) / Math.max(1, window.to - window.from)) * 100).toFixed(0)} % of the window`;
 }
 
 /** The file is opened when there is something to write: a replay that fails leaves what was there. */

@@ -9,6 +9,7 @@ import { EXAMPLE } from '../simulate/example.js';
 import { planOf, simulationSchema, type Plan } from '../simulate/recording.js';
 import { sensorFormats } from '../simulate/sensors/index.js';
 import { write, type Written } from '../simulate/write.js';
+import { progressOn } from './progress.js';
 
 interface SimulateFlags {
   scenario?: string;
@@ -34,14 +35,9 @@ const indented = (text: string): string => text.replace(/^(?=.)/gm, '  ');
 
 async function simulate({ scenario, out, seed, duration }: SimulateFlags): Promise<void> {
   const plan = await planFrom(scenario, { seed: numberOf(seed), duration: durationOf(duration) });
-  const terminal = process.stderr.isTTY ? process.stderr : undefined;
-  let shown = 0;
-  const written = await write(plan, out, (at) => {
-    if (!terminal || at - shown < 10) return;
-    shown = at;
-    terminal.write(`\r${Math.round(at)} s simulated`);
-  });
-  if (shown > 0) terminal?.write('\r');
+  const progress = progressOn(process.stderr);
+  const written = await write(plan, out, (at) => progress.tell(() => `${Math.round(at)} s of ${plan.scenario.duration} s simulated`));
+  progress.done();
   process.stderr.write(summaryOf(written, out));
 }
 

@@ -76,6 +76,7 @@ const MARGIN_SECONDS = 5;
 
 export function correlator(options: CorrelatorOptions): Correlator {
   const { slicer, window, attributions = new Map<string, Attribution>() } = options;
+  for (const known of attributions.values()) known.rewind();
   const attributionOf = ({ name }: { readonly name: string }): Attribution => {
     const known = attributions.get(name) ?? attribution();
     attributions.set(name, known);

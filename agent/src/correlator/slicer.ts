@@ -121,9 +121,15 @@ export function slicer(options: SlicerOptions): Slicer {
     }
   }
 
+  /** The cells up to here that hold something, in order. A table of requests fills those of its whole day before the first is closed. */
+  function filled(upTo: number): number[] {
+    if (upTo - open >= cells.size) return [...cells.keys()].filter((cell) => cell <= upTo).toSorted((a, b) => a - b);
+    return Array.from({ length: Math.max(0, upTo - open + 1) }, (_, index) => open + index).filter((cell) => cells.has(cell));
+  }
+
   function take(upTo: number): Slice[] {
     const slices: Slice[] = [];
-    for (const cell of [...cells.keys()].filter((candidate) => candidate <= upTo).toSorted((a, b) => a - b)) {
+    for (const cell of filled(upTo)) {
       for (const slice of cells.get(cell)?.values() ?? []) slices.push(slice);
       cells.delete(cell);
     }
@@ -138,9 +144,9 @@ export function slicer(options: SlicerOptions): Slicer {
       return edges;
     },
     cellAt: cellOf,
-    energy(at, { device, boundary, phase, source, method, contains, ...amounts }) {
+    energy(at, amounts) {
       const cell = place(at);
-      const { deployment, model } = amounts;
+      const { deployment, model, device, boundary, phase, source, method, contains } = amounts;
       const slice = fact<EnergySlice>(
         cell,
         ['energy', device, boundary, phase, deployment, model],

@@ -16,13 +16,18 @@ export interface ChannelExtent {
 /** The first intervals say what a sensor's pace is; a recording of months need not keep them all. */
 const INTERVALS_KEPT = 50_000;
 
-export async function scanPower(power: RecordedPower): Promise<{ channels: ChannelExtent[]; flagged: Flagged[] }> {
+/** Who follows a long reading hears how far it is in recorded time. */
+export type Heard = (at: Instant) => void;
+const NOBODY_HEARS: Heard = () => undefined;
+
+export async function scanPower(power: RecordedPower, heard = NOBODY_HEARS): Promise<{ channels: ChannelExtent[]; flagged: Flagged[] }> {
   const seen = new Map<string, { channel: Channel; from: Instant; to: Instant; intervals: number[]; readings: number }>();
   const flagged: Flagged[] = [];
   for await (const event of power.events()) {
     if (event.kind === 'flagged') flagged.push(event);
     if (event.kind !== 'reading') continue;
     const { channel, at } = event;
+    heard(at);
     const known = seen.get(channel.id);
     if (!known) {
       seen.set(channel.id, { channel, from: at, to: at, intervals: [], readings: 1 });
@@ -47,7 +52,7 @@ export interface ServingScan {
   readonly flagged: Flagged[];
 }
 
-export async function scanServing(serving: RecordedServing): Promise<ServingScan> {
+export async function scanServing(serving: RecordedServing, heard = NOBODY_HEARS): Promise<ServingScan> {
   const evidence: Evidence[] = [];
   const gauges: Extract<Said, { kind: 'gauge' }>[] = [];
   const engine: EngineFacts[] = [];
@@ -56,7 +61,10 @@ export async function scanServing(serving: RecordedServing): Promise<ServingScan
     if (event.kind === 'flagged') flagged.push(event);
     else if (event.kind === 'gauge') gauges.push(event);
     else if (event.kind === 'engine') engine.push(event);
-    else if (event.kind !== 'watermark') evidence.push(event);
+    else if (event.kind !== 'watermark') {
+      evidence.push(event);
+      heard(evidenceTo(event));
+    }
   }
   return { evidence, gauges, engine, flagged };
 }

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { access } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
+import { basename } from 'node:path';
 import { SCHEMA_VERSION, type Batch } from '@joulebook/shared/batch.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
@@ -19,7 +19,7 @@ import { chooser } from '../sampler/chooser.js';
 import { integrator, type Window } from '../sampler/integrator.js';
 import { livePowerKinds } from '../sources/index.js';
 import type { Channel, Flagged } from '../sources/source.js';
-import { scanPower, union, windowOf, type ChannelExtent, type Said } from './extent.js';
+import { scanPower, union, windowOf, type ChannelExtent, type Heard, type Said } from './extent.js';
 import { inTimeOrder } from './merge.js';
 import { openRecording, type OpenedRecording, type OpenedServing } from './open.js';
 import type { Recording } from './manifest.js';
@@ -40,7 +40,15 @@ export interface ReplaySummary {
   readonly flagged: readonly Flagged[];
 }
 
+/** How far a replay is: what it reads, and how far in recorded time. */
+export type ReplayProgress =
+  | { readonly doing: 'identifying'; readonly file: string; readonly bytes: number }
+  | { readonly doing: 'scanning'; readonly file: string; readonly at: Instant }
+  | { readonly doing: 'learning' | 'booking'; readonly at: Instant; readonly window: Window };
+type TellProgress = (progress: ReplayProgress) => void;
+
 const SLICES_PER_BATCH = 1000;
+const HASHED_AT_ONCE = 1024 * 1024;
 /** What a deployment draws is learnt from so much of a recording before it is booked, and on while it is. */
 const LEARN_SECONDS = 4 * 3_600;
 /** Readings so long behind the window still say how late its last ones were shown. */
@@ -48,11 +56,11 @@ const AFTER_SECONDS = 60;
 /** Evidence without power is told in such pieces of time. */
 const STRIDE_SECONDS = 60;
 
-export async function* replay(recording: Recording, options: ReplayOptions, summarise: (summary: ReplaySummary) => void): AsyncGenerator<Batch> {
+export async function* replay(recording: Recording, options: ReplayOptions, summarise: (summary: ReplaySummary) => void, progress: TellProgress = () => undefined): AsyncGenerator<Batch> {
   const { manifest } = recording;
   const opened = openRecording(recording);
   await allPresent(opened.files);
-  const stream = await streamOf(recording, opened.files, options);
+  const stream = await streamOf(recording, opened.files, options, progress);
   let sequence = 0;
   let pending: Slice[] = [];
   const batchOf = (slices: Slice[]): Batch => ({ schema: SCHEMA_VERSION, stream, sequence: sequence++, node: manifest.node, slices });
@@ -61,13 +69,14 @@ export async function* replay(recording: Recording, options: ReplayOptions, summ
   let window: Window | undefined;
   let readings = 0;
   if (opened.power.length > 0 || opened.serving.length > 0) {
-    const prepared = await prepare(opened, options);
+    const prepared = await prepare(opened, options, progress);
     ({ window, readings } = prepared);
     flagged.push(...prepared.flagged);
     const attributions = new Map<string, Attribution>();
-    await learn(opened, prepared, manifest, attributions);
+    await learn(opened, prepared, manifest, attributions, progress);
     const cells = slicer({ length: seconds(options.slice ?? manifest.slice ?? 1), window, site: manifest.site, labels: manifest.labels });
-    for await (const slices of playThrough(opened, prepared, cells, attributions)) {
+    const told = (at: Instant): void => progress({ doing: 'booking', at, window: prepared.window });
+    for await (const slices of playThrough(opened, prepared, cells, attributions, instant(Infinity), told)) {
       for (const slice of slices) pending.push(slice);
       while (pending.length >= SLICES_PER_BATCH) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
     }
@@ -92,13 +101,17 @@ interface Prepared {
   readonly serving: readonly { readonly opened: OpenedServing; readonly feed: ServingFeed }[];
 }
 
-async function prepare(opened: OpenedRecording, options: ReplayOptions): Promise<Prepared> {
-  const power = await Promise.all(opened.power.map(({ source }) => scanPower(source)));
+async function prepare(opened: OpenedRecording, options: ReplayOptions, progress: TellProgress): Promise<Prepared> {
+  const scanning = (file: string) => (at: Instant) => progress({ doing: 'scanning', file, at });
+  const power = await Promise.all(opened.power.map(({ source, entry }) => scanPower(source, scanning(entry.file))));
   const channels = power.flatMap((scan) => scan.channels);
   if (opened.power.length > 0 && channels.every(({ readings }) => readings < 2)) throw new TelemetryError('NO_ENERGY', 'No power file has two readings of one device: there is no energy between less than two.', 'abort');
   const powerExtent = union(channels);
   const serving: { opened: OpenedServing; feed: ServingFeed }[] = [];
-  for (const each of opened.serving) if (each.source) serving.push({ opened: each, feed: await servingFeed(each.source, powerExtent, each.entry.file ?? each.entry.format) });
+  for (const each of opened.serving) {
+    const file = each.entry.file ?? each.entry.format;
+    if (each.source) serving.push({ opened: each, feed: await servingFeed(each.source, powerExtent, file, scanning(file)) });
+  }
   const window = windowOf(powerExtent, union(serving.flatMap(({ feed }) => feed.extent ?? [])), {
     from: options.from ?? opened.window.from,
     to: options.to ?? opened.window.to,
@@ -123,15 +136,17 @@ function wholeExtents(serving: Prepared['serving']): Map<string, Window> {
 }
 
 /** Plays the recording once without keeping its facts, so that the first minutes are divided as well as the last. */
-async function learn(opened: OpenedRecording, prepared: Prepared, manifest: Recording['manifest'], attributions: Map<string, Attribution>): Promise<void> {
+async function learn(opened: OpenedRecording, prepared: Prepared, manifest: Recording['manifest'], attributions: Map<string, Attribution>, progress: TellProgress): Promise<void> {
   const { window } = prepared;
   if (prepared.serving.length === 0 || !prepared.channels.some(({ channel }) => channel.boundary === 'gpu')) return;
   const enough = { from: window.from, to: instant(Math.min(window.to, window.from + LEARN_SECONDS)) };
   const slices = slicer({ length: seconds(10), window: enough, site: manifest.site, labels: manifest.labels });
-  for await (const _ of playThrough(opened, { ...prepared, window: enough, flagged: [] }, slices, attributions));
+  const told = (at: Instant): void => progress({ doing: 'learning', at, window: enough });
+  for await (const _ of playThrough(opened, { ...prepared, window: enough, flagged: [] }, slices, attributions, enough.to, told));
 }
 
-async function* playThrough(opened: OpenedRecording, { window, channels, deployments, serving, flagged }: Prepared, slices: Slicer, attributions: Map<string, Attribution>): AsyncGenerator<Slice[]> {
+/** @param evidenceUntil how far evidence is asked for: behind the window it has only tokens to tell, which are outside */
+async function* playThrough(opened: OpenedRecording, { window, channels, deployments, serving, flagged }: Prepared, slices: Slicer, attributions: Map<string, Attribution>, evidenceUntil: Instant, heard: Heard): AsyncGenerator<Slice[]> {
   const facts = correlator({ deployments, window, slicer: slices, attributions });
   for (const { channel } of channels) if (channel.use !== 'check') facts.watch(channel);
   for (const each of flagged) facts.flag(each);
@@ -157,6 +172,7 @@ async function* playThrough(opened: OpenedRecording, { window, channels, deploym
   const sweepTo = async (to: Instant): Promise<Slice[]> => {
     swept = to < window.to ? to : window.to;
     await listen(swept);
+    heard(swept);
     return slices.close(facts.advance(swept));
   };
   for await (const event of inTimeOrder(opened.power.map(({ source }) => source.events()))) {
@@ -169,7 +185,8 @@ async function* playThrough(opened: OpenedRecording, { window, channels, deploym
   }
   // Without power, or behind its end, evidence still has its tokens to tell, a piece of time after the other.
   while (swept < window.to) yield await sweepTo(instant(swept + STRIDE_SECONDS));
-  await listen(instant(Infinity));
+  await listen(evidenceUntil);
+  for (const { feed } of feeds) await feed.close();
   for (const span of choose.finish()) facts.span(span);
   facts.finish(window.to);
   for (const { channel } of channels) if (choose.booked(channel)) facts.edge(channel, spans.edge(channel));
@@ -193,9 +210,15 @@ function checkDevices(deployments: readonly Deployment[], channels: readonly Cha
 }
 
 /** The same inputs and options always make the same stream: importing a recording twice changes nothing. */
-async function streamOf(recording: Recording, files: readonly string[], options: ReplayOptions): Promise<string> {
+async function streamOf(recording: Recording, files: readonly string[], options: ReplayOptions, progress: TellProgress): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([SCHEMA_VERSION, recording.manifest, options]));
-  for (const file of files) await pipeline(createReadStream(file), hash, { end: false });
+  for (const file of files) {
+    const bytes = createReadStream(file, { highWaterMark: HASHED_AT_ONCE });
+    for await (const chunk of bytes) {
+      hash.update(chunk);
+      progress({ doing: 'identifying', file: basename(file), bytes: bytes.bytesRead });
+    }
+  }
   return hash.digest('hex').slice(0, 32);
 }
 

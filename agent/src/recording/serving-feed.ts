@@ -8,7 +8,7 @@
 import { instant, later, seconds, type Instant } from '@joulebook/shared/units.js';
 import type { Window } from '../sampler/integrator.js';
 import type { Flagged, RecordedServing, ServingEvent } from '../sources/source.js';
-import { evidenceFrom, evidenceTo, extentOf, scanServing, type Said } from './extent.js';
+import { evidenceFrom, evidenceTo, extentOf, scanServing, type Heard, type Said } from './extent.js';
 import { FAR_SECONDS, usableEvidence } from './far.js';
 
 export interface ServingFeed {
@@ -24,18 +24,20 @@ export interface ServingFeed {
 export interface OpenFeed {
   /** What is to be known once the replay has come to this moment, each event once. */
   upTo(at: Instant): AsyncIterable<Said> | Iterable<Said>;
+  /** No more is asked for. */
+  close(): Promise<void>;
 }
 
 /** A log may tell at its end what began so long before. */
 const LOOKAHEAD = seconds(900);
 
 /** @param power evidence more than a day away from it is left out and told */
-export async function servingFeed(source: RecordedServing, power: Window | undefined, file: string): Promise<ServingFeed> {
-  return source.ordered ? await read(source, power, file) : await hold(source, power, file);
+export async function servingFeed(source: RecordedServing, power: Window | undefined, file: string, heard: Heard): Promise<ServingFeed> {
+  return source.ordered ? await read(source, power, file, heard) : await hold(source, power, file, heard);
 }
 
-async function hold(source: RecordedServing, power: Window | undefined, file: string): Promise<ServingFeed> {
-  const scan = await scanServing(source);
+async function hold(source: RecordedServing, power: Window | undefined, file: string, heard: Heard): Promise<ServingFeed> {
+  const scan = await scanServing(source, heard);
   const usable = usableEvidence(scan.evidence, power, file);
   const said: Said[] = [...usable.evidence, ...scan.gauges, ...scan.engine];
   return {
@@ -50,12 +52,13 @@ async function hold(source: RecordedServing, power: Window | undefined, file: st
           given = true;
           return said;
         },
+        close: () => Promise.resolve(),
       };
     },
   };
 }
 
-async function read(source: RecordedServing, power: Window | undefined, file: string): Promise<ServingFeed> {
+async function read(source: RecordedServing, power: Window | undefined, file: string, heard: Heard): Promise<ServingFeed> {
   const isFar = (event: Said): boolean => power !== undefined && (timeOf(event).to < power.from - FAR_SECONDS || timeOf(event).from > power.to + FAR_SECONDS);
   const flagged: Flagged[] = [];
   const all = extentSoFar();
@@ -65,6 +68,7 @@ async function read(source: RecordedServing, power: Window | undefined, file: st
   for await (const event of source.events()) {
     if (event.kind === 'flagged') flagged.push(event);
     else if (isSaid(event) && event.kind !== 'gauge' && event.kind !== 'engine' && event.kind !== 'hole') {
+      heard(evidenceTo(event));
       if (isFar(event)) {
         far += 1;
         continue;
@@ -82,23 +86,32 @@ async function read(source: RecordedServing, power: Window | undefined, file: st
 
 function reader(source: RecordedServing, usable: (event: Said) => boolean): OpenFeed {
   const events = source.events()[Symbol.asyncIterator]();
-  let next: Said | undefined;
+  /** Read, of later than was asked for. */
+  let waiting: Said[] = [];
   let over = false;
   return {
     async *upTo(at) {
       const limit = later(at, LOOKAHEAD);
-      while (!over) {
-        if (next !== undefined) {
-          if (timeOf(next).to > limit) return;
-          const event = next;
-          next = undefined;
-          yield event;
-        }
+      // By its begin: an hour of idle time is told at its end, and must be known before the replay is past it.
+      const isDue = (event: Said): boolean => timeOf(event).from <= limit;
+      const due = waiting.filter(isDue);
+      waiting = waiting.filter((event) => !isDue(event));
+      yield* due;
+      // A gauge is told with its own line, the idle time before that line only with the work that follows.
+      let enough = waiting.some(({ kind }) => kind !== 'gauge' && kind !== 'engine');
+      while (!over && !enough) {
         const { value, done } = await events.next();
         if (done) over = true;
-        else if (isSaid(value) && usable(value)) next = value;
+        else if (!isSaid(value) || !usable(value)) continue;
+        else if (isDue(value)) yield value;
+        else {
+          waiting.push(value);
+          enough = value.kind !== 'gauge' && value.kind !== 'engine';
+        }
       }
-      if (next !== undefined) yield next;
+    },
+    async close() {
+      await events.return?.();
     },
   };
 }

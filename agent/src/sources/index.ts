@@ -85,6 +85,6 @@ const logDialects: readonly LogDialect[] = [
 ];
 
 export const livePowerKinds: readonly LivePowerKind[] = [liveNvml, liveNvidiaSmi, liveDcgmi, liveDcgmExporter, liveAmdSmi, liveRocmSmi, liveXpuSmi, liveRapl, liveHwmon, liveRedfish, liveIpmi, liveSnmpPdu, liveHttpMeter, livePrometheusPower, liveModbusMeter];
-export const liveServingKinds: readonly LiveServingKind[] = [...metricsDialects.map(liveMetrics), ...logDialects.map((dialect) => liveLog(dialect)), liveAutoLog(logDialects), liveTrtllmIterations];
+export const liveServingKinds: readonly LiveServingKind[] = [...metricsDialects.map(liveMetrics), ...logDialects.map((dialect) => liveLog(dialect, logDialects)), liveAutoLog(logDialects), liveTrtllmIterations];
 export const powerFormats: readonly PowerFormat[] = [readings, nvidiaSmiCsv, ptdaemon, csv, nvidiaSmiXml, dcgmiDmon, dcgmExporter, recordedRapl, ipmiDcmi, recordedRedfish];
 export const servingFormats: readonly ServingFormat[] = [evidence, ...metricsDialects.map(recordedMetrics), ...logDialects.map((dialect) => recordedLog(dialect, logDialects)), autoLog(logDialects), requests, counters, dynamoTrace, otelGenai, aiperf, trtllmIterations, mlperfLoadgen];

@@ -10,6 +10,8 @@ interface LiveKind<S> {
   readonly summary: string;
   /** Sources of one family read the same devices: without being told, only the first that is found is used. */
   readonly family?: string | undefined;
+  /** Is nowhere by custom: it is never found without being told. */
+  readonly mustBeTold?: boolean | undefined;
   /** @throws UsageError naming every option that is wrong */
   open(options: Readonly<Record<string, unknown>>): S;
   /** What to configure when nothing was: options for `open`, or why it is not here. */
@@ -22,6 +24,7 @@ interface LiveDeclaration<O, S> {
   readonly name: string;
   readonly summary: string;
   readonly family?: string;
+  readonly mustBeTold?: boolean;
   readonly options: z.ZodType<O>;
   readonly open: (options: O) => S;
   readonly detect: LiveKind<S>['detect'];
@@ -35,6 +38,7 @@ export function liveKind<O, S>(kind: LiveDeclaration<O, S>): LiveKind<S> {
     name: kind.name,
     summary: kind.summary,
     family: kind.family,
+    mustBeTold: kind.mustBeTold,
     detect: kind.detect,
     open(options) {
       const checked = kind.options.safeParse(options);

@@ -215,6 +215,14 @@ export interface LiveServing {
   /** Every request is told: between two watermarks, nobody running means idle. */
   readonly tellsRequests?: boolean;
   events(context: LiveContext): AsyncIterable<ServingEvent>;
+  /** A short look, for a person. Absent: a look would take away what measuring needs. */
+  examine?(context: LiveContext): Promise<Examination>;
+}
+
+/** Whether a source can be read, and what to know or to do. */
+export interface Examination {
+  readonly ok: boolean;
+  readonly notes: readonly string[];
 }
 
 /** A finished file: parsed as often as asked, always the same. Lines that can't be used are counted as `flagged`. */

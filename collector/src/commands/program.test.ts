@@ -74,6 +74,7 @@ describe('report', () => {
     expect((await said(['report', '--bogus'])).code).toBe(2);
     expect((await said(['bogus'])).code).toBe(2);
     expect(await said(['report', '--help'])).toMatchObject({ code: 0, out: expect.stringContaining('JOULEBOOK_PRICE') as unknown });
+    expect((await said(['report', '--help'])).out).toMatch(/inputBand[^]*\(other requests\)[^]*joulesPerPromptToken/);
   });
 });
 

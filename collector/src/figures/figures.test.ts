@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { energy, joules, quantity, seconds, tokens, watts } from '@joulebook/shared/units.js';
 import { coverage, joulesPerToken, meanPower, ratio, tokensPerKwh, tokensPerWattSecond } from './energy.js';
 import { carbonGrams, energyCost, energyCostPerToken, tokensPerDollar } from './money.js';
-import { energyCostPerTokenInterval, energyInterval, joulesPerTokenInterval, tokensPerKwhInterval, tokensPerWattSecondInterval } from './uncertainty.js';
+import { joulesPerOutputToken, joulesPerPromptToken, joulesSavedByCache, shareUntold } from './phases.js';
+import { energyCostPerTokenInterval, energyInterval, joulesPerTokenInterval, phaseEnergyInterval, tokensPerKwhInterval, tokensPerWattSecondInterval } from './uncertainty.js';
 import { costPerMeaningfulResponse, costPerUsefulToken, energyPerMeaningfulResponse, usefulTokensFromRatios } from './useful.js';
 
 const hour = seconds(3600);
@@ -65,6 +66,35 @@ it('answers null, never 0, for what was not measured', () => {
 it('bounds joules by the ends of the gain and 1.96 standard deviations of sampling, and never below 0', () => {
   expect(energyInterval(joules(95), joules(105), quantity(4))).toEqual([95 - 3.92, 105 + 3.92]);
   expect(energyInterval(joules(1), joules(2), quantity(100))).toEqual([0, 2 + 19.6]);
+});
+
+it('widens the interval of a phase by its division, by squares on either side of the estimate', () => {
+  // Below 5 J by the sensor and 12 J by the division are 13 J; above 9 J and 12 J are 15 J.
+  expect(phaseEnergyInterval([joules(95), joules(109)], joules(100), joules(12))).toEqual([87, 115]);
+  expect(phaseEnergyInterval([joules(95), joules(109)], joules(100), joules(0))).toEqual([95, 109]);
+  expect(phaseEnergyInterval([joules(4), joules(6)], joules(5), joules(12))).toEqual([0, expect.closeTo(5 + Math.sqrt(145), 12)]);
+});
+
+it('is never narrower than the interval of the sensor, also where that does not hold the estimate', () => {
+  // A sensor that is known to read low: its nearer end stands in for the estimate.
+  expect(phaseEnergyInterval([joules(103), joules(108)], joules(100), joules(12))).toEqual([91, 116]);
+  expect(phaseEnergyInterval([joules(92), joules(97)], joules(100), joules(12))).toEqual([84, 109]);
+});
+
+it('has a price per token in each phase, and what the cache saved at that of prompts', () => {
+  const perPromptToken = joulesPerPromptToken(joules(30), tokens(600));
+  expect(perPromptToken).toBe(0.05);
+  expect(joulesPerOutputToken(joules(50), tokens(100))).toBe(0.5);
+  expect(joulesSavedByCache(tokens(400), perPromptToken)).toBe(20);
+  expect(joulesSavedByCache(tokens(0), perPromptToken)).toBe(0);
+  expect([joulesPerPromptToken(null, tokens(1)), joulesPerPromptToken(joules(1), tokens(0)), joulesPerOutputToken(joules(1), null)]).toEqual([null, null, null]);
+  expect([joulesSavedByCache(null, perPromptToken), joulesSavedByCache(tokens(400), null)]).toEqual([null, null]);
+});
+
+it('knows how much of what requests drew is not told apart', () => {
+  expect(shareUntold(joules(30), joules(50), joules(20))).toBe(0.2);
+  expect(shareUntold(null, joules(50), null)).toBe(0);
+  expect(shareUntold(null, null, null)).toBeNull();
 });
 
 it('turns an interval of joules into one of each ratio, the least energy giving the most tokens', () => {

@@ -59,7 +59,7 @@ function factsOfRequests(cell: Cell, phases: readonly RequestPhase[], rowPhase: 
     energy,
     counted: energy,
     phases: { prefill: joulesOf('prefill'), decode: joulesOf('decode'), active: null },
-    tokens: tokensOf(counts, cachedKnown),
+    tokens: outcomes.size === 0 ? 'unasked' : tokensOf(counts, cachedKnown),
     countedTokens: told ? tokensOf(told, cachedKnown) : 'unasked',
     requests: outcomes,
     phase: rowPhase,

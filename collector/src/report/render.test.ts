@@ -91,6 +91,16 @@ it('keeps labels that are called like columns, or like nothing an object should 
   expect(render(odd, 'csv')).toMatch(/^__proto__,from,.*\nx,2026/);
 });
 
+it('lays out very many rows as one table', async () => {
+  const many = await reportOf(Array.from({ length: 120 }, (_, from) => [energyFact({ from, deployment: from === 119 ? 'a-long-name' : `d${from}`, joules: from === 0 ? 1e6 : 1 }), tokensFact({ from, deployment: `d${from}` })]).flat(), { by: ['deployment'] });
+  const lines = render(many, 'table').split('\n').slice(1);
+  const table = lines.slice(0, lines.findIndex((line) => line.startsWith('└')) + 1);
+  expect(table).toHaveLength(many.rows.length + 4);
+  expect(new Set(table.map((line) => line.length)).size).toBe(1);
+  expect(table.filter((line) => /^[┌├└]/.test(line)).map((line) => line[0])).toEqual(['┌', '├', '└']);
+  expect(table.slice(3, -1).map((line) => line.split('│')[1]?.trim())).toEqual(many.rows.map(({ group }) => group['deployment']));
+});
+
 it('shows four digits, and – for what was not measured', () => {
   expect([figure(null), figure(0), figure(10_800_000), figure(0.333333), figure(1.574074e-8)]).toEqual(['–', '0', '10,800,000', '0.3333', '1.574e-8']);
   expect([percent(null), percent(0.99996), percent(1)]).toEqual(['–', '99.9 %', '100.0 %']);

@@ -2,18 +2,36 @@
 import { stringify } from 'csv-stringify/sync';
 import Table from 'cli-table3';
 import type { Report, Row } from '../join/report.js';
-import { captionOf, columnsOf, flagLines } from './columns.js';
+import { captionOf, columnsOf, flagLines, type Column } from './columns.js';
 import { renderHtml } from './html.js';
 import { noteLines } from './notes.js';
 
 export const FORMATS = ['table', 'json', 'csv', 'html', 'markdown'] as const;
 export type Format = (typeof FORMATS)[number];
 
+/** Laying a table out takes time by the square of its rows (20,000 take minutes), so long ones are laid out in parts. */
+const PART_ROWS = 25;
+
+/** `widths` of columns, borders not counted; as wide as they have to be where not given. */
+function tableLines(columns: readonly Column[], rows: readonly Row[], head: boolean, widths: readonly number[] = []): string[] {
+  const table = new Table({
+    head: head ? columns.map((column) => column.head) : [], colAligns: columns.map(({ numeric }) => (numeric ? 'right' : 'left')), colWidths: [...widths], style: { head: [], border: [], compact: true },
+  });
+  table.push(...rows.map((row) => columns.map(({ cell }) => cell(row))));
+  return table.toString().split('\n');
+}
+
+function wholeTable(columns: readonly Column[], rows: readonly Row[]): string[] {
+  if (rows.length <= PART_ROWS) return tableLines(columns, rows, true);
+  const parts = Array.from({ length: Math.ceil(rows.length / PART_ROWS) }, (_, index) => rows.slice(index * PART_ROWS, (index + 1) * PART_ROWS));
+  // The border of a part says how wide its columns are: ┌──┬───┐
+  const borders = parts.map((part) => (tableLines(columns, part, true)[0] ?? '').slice(1, -1).split('┬'));
+  const widths = columns.map((_, index) => Math.max(...borders.map((border) => border[index]?.length ?? 0)));
+  return parts.flatMap((part, index) => tableLines(columns, part, index === 0, widths).slice(index === 0 ? 0 : 1, index === parts.length - 1 ? undefined : -1));
+}
+
 function renderTable(report: Report): string {
-  const columns = columnsOf(report);
-  const table = new Table({ head: columns.map(({ head }) => head), colAligns: columns.map(({ numeric }) => (numeric ? 'right' : 'left')), style: { head: [], border: [], compact: true } });
-  table.push(...report.rows.map((row) => columns.map(({ cell }) => cell(row))));
-  return [captionOf(report), table.toString(), ...noteLines(report), ...flagLines(report)].join('\n');
+  return [captionOf(report), ...wholeTable(columnsOf(report), report.rows), ...noteLines(report), ...flagLines(report)].join('\n');
 }
 
 // Html is allowed in markdown, so its characters are escaped too.

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EnergySlice, Slice } from '@joulebook/shared/slice.js';
 import { microjoules } from '@joulebook/shared/units.js';
 import type { Report } from '../join/report.js';
@@ -57,6 +57,39 @@ it('is of the joules that the ratio divides by: basis serving leaves idle out', 
   await given(stated(100), energyFact({ phase: 'idle', joules: 100, lowMicrojoules: microjoules(0), highMicrojoules: microjoules(500_000_000) }), tokensFact({ count: 100 }));
   expect((await asked({ basis: 'serving' })).uncertainty).toMatchObject({ joules: [95, 606], joulesPerToken: [0.95, 1.06] });
   expect((await asked()).uncertainty).toMatchObject({ joules: [95, 606], joulesPerToken: [0.95, 6.06] });
+});
+
+const divided = (phase: 'prefill' | 'decode'): EnergySlice => stated(50, { phase, divisionMicrojoules: microjoules(6_000_000) });
+
+describe('of a phase', () => {
+  // Sensor −5 and +6 J of 100 J; the division may be off by 12 J: √(5² + 12²) = 13 J below, √(6² + 12²) = 13.42 J above.
+  const wide = [expect.closeTo(87, 9), expect.closeTo(100 + Math.sqrt(180), 9)];
+  beforeEach(() => given(divided('prefill'), divided('prefill'), divided('decode'), divided('decode'), stated(40, { phase: 'idle' }), tokensFact({ count: 100 }), tokensFact({ token: 'input', count: 50 }), tokensFact({ token: 'cachedInput', count: 0 })));
+
+  it('is widened by what its division from the others may be off, in joules and all ratios', async () => {
+    const report = await asked({ by: 'phase', price: '3.6' });
+    const [prefill, decode, idle] = report.rows.map(({ uncertainty }) => uncertainty);
+    expect([prefill?.joules, decode?.joules, idle?.joules]).toEqual([wide, wide, [38, expect.closeTo(42.4, 9)]]);
+    expect(prefill?.joulesPerToken).toEqual([expect.closeTo(87 / 50, 9), expect.closeTo((100 + Math.sqrt(180)) / 50, 9)]);
+    expect(decode).toMatchObject({ joulesPerToken: [expect.closeTo(0.87, 9) as unknown, expect.closeTo(1.1342, 4) as unknown], energyCostPerToken: [expect.closeTo(0.87e-6, 12) as unknown, expect.anything() as unknown] });
+    expect(decode?.tokensPerWattSecond?.[1]).toBeCloseTo(100 / 87, 9);
+  });
+
+  it('is so where a filter names it', async () => {
+    expect((await asked({ where: 'phase=decode' })).uncertainty?.joules).toEqual(wide);
+  });
+
+  it('is none of the sum over phases', async () => {
+    const whole = near(240 * 0.95, 240 * 1.06);
+    expect((await asked()).uncertainty?.joules).toEqual(whole);
+    expect((await asked({ by: 'phase' })).uncertainty?.joules).toEqual(whole);
+    expect((await asked({ by: 'deployment' })).rows[0]?.uncertainty?.joules).toEqual(whole);
+  });
+
+  it('leaves idle out of the ratios on basis serving as before', async () => {
+    const { rows } = await asked({ by: 'phase', basis: 'serving' });
+    expect(rows.map(({ uncertainty }) => uncertainty?.joulesPerToken?.[0] ?? null)).toEqual([expect.closeTo(87 / 50, 9), expect.closeTo(0.87, 9), null]);
+  });
 });
 
 it('is shown in every format', async () => {

@@ -170,6 +170,37 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
       expect((await store.sum({ ...TOKENS, by: ['token'] })).map(({ values, sums }) => [values[0], sums.count])).toEqual([['input', 5], ['output', 10]]);
     });
 
+    it('adds up by how much the division between phases may be off, where facts say so', async () => {
+      await store.append(batchOf([energyFact({ phase: 'prefill', divisionMicrojoules: microjoules(3) }), energyFact({ phase: 'prefill', divisionMicrojoules: microjoules(4) }), energyFact({ phase: 'decode' })]));
+      expect((await store.sum({ ...GPU, by: ['phase'] })).map(({ values, sums }) => [values[0], sums.divisionMicrojoules])).toEqual([['decode', 0n], ['prefill', 7n]]);
+    });
+
+    it('sums what requests drew exactly, and tells those that do not say it apart', async () => {
+      const far = microjoules(Number.MAX_SAFE_INTEGER);
+      await store.append(batchOf([
+        requestsFact({ inputTokens: 5, outputTokens: 1, prefillMicrojoules: far, decodeMicrojoules: microjoules(1) }),
+        // Ended before its first token: no decode.
+        requestsFact({ requests: 2, inputTokens: 6, cachedInputTokens: 4, prefillMicrojoules: far }),
+        requestsFact({ requests: 3, inputTokens: 7, outputTokens: 8 }), requestsFact({ outcome: 'failed' }),
+      ]));
+      expect((await store.sum({ kind: 'requests', by: ['outcome'], where: [] })).map(({ sums }) => sums)).toEqual([
+        { requests: 1, inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, metered: null },
+        { requests: 6, inputTokens: 18, cachedInputTokens: 4, outputTokens: 9, metered: { prefillMicrojoules: 2n * BigInt(far), decodeMicrojoules: 1n, requests: 3, inputTokens: 11, cachedInputTokens: 4, outputTokens: 1 } },
+      ]);
+    });
+
+    it('divides requests by request and by band, and keeps those of a band', async () => {
+      await store.append(batchOf([
+        requestsFact({ request: 'a', inputBand: 9, concurrencyBand: 0 }), requestsFact({ request: 'b', inputBand: 10, concurrencyBand: 0 }), requestsFact({ request: 'c', inputBand: 10, concurrencyBand: 2 }), requestsFact(),
+      ]));
+      const by = async (key: 'request' | 'inputBand' | 'concurrencyBand', values?: string[]) =>
+        (await store.sum({ kind: 'requests', by: [key], where: values ? [{ key, values }] : [] })).map((group) => [group.values[0], group.sums.requests]);
+      expect(await by('request')).toEqual([['a', 1], ['b', 1], ['c', 1], [null, 1]]);
+      expect(await by('inputBand')).toEqual([['10', 2], ['9', 1], [null, 1]]);
+      expect(await by('concurrencyBand', ['2', '3'])).toEqual([['2', 1]]);
+      await expect(store.sum({ ...TOKENS, by: ['request'] })).rejects.toThrow(/request/);
+    });
+
     it('tells the first few details of a flag and folds the rest', async () => {
       await store.append(batchOf(Array.from({ length: 20 }, (_, index) => flagFact({ from: index, detail: `gap ${index}`, count: 2 }))));
       const flags = await store.sum({ kind: 'flag', by: [], where: [] });

@@ -137,9 +137,9 @@ export const llamacppLog = dialect({
       iteration(iteration) {
         const { begun } = state.step(iteration);
         for (const { id } of begun) launch(id, iteration.from, iteration.prefill.find((chunk) => chunk.request === id)?.cached ?? 0);
-        for (const { request, tokens, last } of iteration.prefill) {
+        for (const { request, tokens, recomputed, last } of iteration.prefill) {
           const task = tasks.get(request);
-          if (task) computed(iteration, task, tokens, last);
+          if (task) computed(iteration, task, tokens - recomputed, last);
         }
         for (const { request, tokens } of iteration.decode) {
           const task = tasks.get(request);

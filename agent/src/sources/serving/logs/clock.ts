@@ -26,6 +26,8 @@ export interface LiveClock extends LineClock {
    * configured, and the year of them all.
    */
   learn(lastStamp: Stamp, fresh: Instant): void;
+  /** Of stamps that say none: configured or learnt; undefined: there was no such stamp. */
+  readonly zone: string | undefined;
   /** The median time from a line's stamp to its arrival since the last call. */
   delay(): Seconds | undefined;
 }
@@ -104,6 +106,9 @@ export function liveClock({ zone: configured, host, utc }: { readonly zone?: Zon
       return at;
     },
     wrapped: (stamp, arrived) => wrappers.resolve(stamp, arrived),
+    get zone() {
+      return known?.name;
+    },
     delay() {
       const sorted = delays.toSorted((a, b) => a - b);
       delays = [];

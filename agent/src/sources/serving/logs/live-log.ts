@@ -12,8 +12,10 @@ import type { LiveContext, LiveServing, ServingEvent } from '../../source.js';
 import { zone, type Zone } from '../../timestamps.js';
 import { lineAssembler } from './assemble.js';
 import { autoDialect } from './auto-dialect.js';
-import { liveClock, recordedClock, type LiveClock } from './clock.js';
-import type { LogClock, LogContext, LogDialect, LogLine, LogParser, Stamp } from './dialect.js';
+import { liveClock, type LiveClock } from './clock.js';
+import type { LogContext, LogDialect, LogLine, LogParser } from './dialect.js';
+import { hostZone, learnZone } from './live-zone.js';
+import { lookAtLog } from './look.js';
 import { placeOf, placeShape, type LogPlace } from './places.js';
 import { readerOptions } from './reader-options.js';
 
@@ -22,21 +24,25 @@ const DELAY_SECONDS = 10;
 const SKIPPED_SECONDS = 60;
 export const DELAY_GAUGE = 'serving.log.delay_seconds';
 
-export const liveLog = <Shape extends z.ZodRawShape>(dialect: LogDialect<Shape>): LiveServingKind =>
+/** @param among whose log it may be instead */
+export const liveLog = <Shape extends z.ZodRawShape>(dialect: LogDialect<Shape>, among: readonly LogDialect[] = [dialect]): LiveServingKind =>
   liveServingKind({
     name: dialect.name,
     summary: dialect.summary,
     tokensFrom: dialect.tokensFrom ?? 'engine log',
+    mustBeTold: true,
     options: z.record(z.string(), z.unknown()),
     open(given) {
       const { reader, own } = readerOptions(placeShape, dialect.options, given, dialect.name);
-      return logFrom(dialect, (context) => dialect.parser(context, own), placeOf(reader, dialect.name), reader.tz);
+      const place = placeOf(reader, dialect.name);
+      const parserOf = (context: LogContext): LogParser => dialect.parser(context, own);
+      return { ...logFrom(dialect, parserOf, place, reader.tz), examine: (context) => lookAtLog({ dialect, parserOf, among, place, tz: reader.tz }, context) };
     },
     detect: () => Promise.resolve({ found: false, reason: `a log has no usual place; configure it: serving: [{ source: ${dialect.name}, file: … }] (or unit, container, command)` }),
   });
 
 /** The log of an engine that nobody named. */
-export const liveAutoLog = (dialects: readonly LogDialect[]): LiveServingKind => liveLog(autoDialect(dialects));
+export const liveAutoLog = (dialects: readonly LogDialect[]): LiveServingKind => liveLog(autoDialect(dialects), dialects);
 
 export function logFrom(dialect: Pick<LogDialect, 'name' | 'isOf' | 'isCut' | 'tellsRequests'>, parserOf: (context: LogContext) => LogParser, place: LogPlace, tz: Zone | undefined): LiveServing {
   const description = `${dialect.name} from ${place.name}`;
@@ -83,6 +89,7 @@ async function* follow(dialect: Pick<LogDialect, 'isOf' | 'isCut'>, parserOf: (c
   }
   yield* said(assembler.flush());
   yield* parser.end().filter((event) => isNews(event, start));
+  yield* reports.left();
 }
 
 /** What is known from before the start is not told again; what an engine said of itself holds. */
@@ -90,24 +97,6 @@ function isNews(event: ServingEvent, start: Instant): boolean {
   if (event.kind === 'engine' || event.kind === 'flagged') return true;
   if (event.kind === 'gauge' || event.kind === 'watermark') return event.at >= start;
   return (event.kind === 'request' ? event.end : event.to) > start;
-}
-
-/** Reads lines from before the start to find their last stamp without a zone: it was fresh when the file was last written. */
-function learnZone(lines: readonly (string | undefined)[], lastWritten: Instant, clock: LiveClock, dialect: Pick<LogDialect, 'isOf' | 'isCut'>, parserOf: (context: LogContext) => LogParser, label: string): void {
-  const reading = recordedClock({ zone: zone('UTC'), lastChange: lastWritten });
-  let last: Stamp | undefined;
-  const noting: LogClock = {
-    at(line, stamp) {
-      if (stamp && stamp.zone === undefined && line.wrapped === undefined) last = stamp;
-      return reading.at(line, stamp);
-    },
-  };
-  const assembler = lineAssembler(dialect, reading);
-  const parser = parserOf({ label, clock: noting, used: () => undefined, skip: () => undefined });
-  lines.forEach((text, index) => {
-    if (text !== undefined) for (const line of assembler.push({ number: index, text })) parser.line(line);
-  });
-  if (last) clock.learn(last, lastWritten);
 }
 
 /** What is said now and then: how late lines come, and which could not be used. */
@@ -128,14 +117,7 @@ function reportsOf(label: string, clock: LiveClock, start: Instant) {
       yield* tally.flagged();
       tally = lineTally(label);
     },
+    /** Since it was said last. */
+    left: () => tally.flagged(),
   };
-}
-
-/** Of this machine; one that is only an abbreviation is taken for UTC, which is tried anyway. */
-function hostZone(): Zone {
-  try {
-    return zone(new Intl.DateTimeFormat().resolvedOptions().timeZone);
-  } catch {
-    return zone('UTC');
-  }
 }

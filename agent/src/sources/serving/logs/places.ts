@@ -1,5 +1,7 @@
 /** Where an engine's log is while it is written: in a file, in the journal, in a container, or in what a command prints. */
-import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { messageOf, TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { z } from 'zod';
 import type { LiveContext } from '../../source.js';
 import { zone, type Zone } from '../../timestamps.js';
@@ -10,6 +12,8 @@ export interface LogPlace {
   readonly name: string;
   /** For ever, until the signal aborts; at least four in a second while it can be read. */
   batches(context: LiveContext): AsyncIterable<Batch>;
+  /** Why it can't be read now, and what to do; undefined: it can, or only reading tells. */
+  missing?(): Promise<string | undefined>;
 }
 
 const READ_BACK_BYTES = 256 * 1024;
@@ -39,8 +43,8 @@ export const placeShape = {
 
 /** @throws UsageError unless exactly one place is said */
 export function placeOf({ file, unit, container, command }: z.output<z.ZodObject<typeof placeShape, z.core.$strict>>, name: string): LogPlace {
-  const places = [
-    ...(file === undefined ? [] : [{ name: file, batches: (context: LiveContext) => tail({ file, readBack: READ_BACK_BYTES }, context) }]),
+  const places: readonly LogPlace[] = [
+    ...(file === undefined ? [] : [{ name: file, batches: (context: LiveContext) => tail({ file, readBack: READ_BACK_BYTES }, context), missing: () => unreadable(file) }]),
     ...(unit === undefined ? [] : [printed(journal(unit))]),
     ...(container === undefined ? [] : [printed(docker(container))]),
     ...(command === undefined ? [] : [printed({ name: command[0], command: command[0], args: () => command.slice(1) })]),
@@ -48,6 +52,15 @@ export function placeOf({ file, unit, container, command }: z.output<z.ZodObject
   const [place] = places;
   if (!place || places.length > 1) throw new UsageError([`${name}: say where the log is by one of file, unit, container, command`]);
   return place;
+}
+
+async function unreadable(file: string): Promise<string | undefined> {
+  try {
+    await access(file, constants.R_OK);
+    return undefined;
+  } catch (error) {
+    return `${file} can't be read: ${messageOf(error)}. Name the file that the engine writes, and let this user read it`;
+  }
 }
 
 const printed = (printer: Printer): LogPlace => ({ name: printer.name, batches: (context) => childLines(printer, context) });

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { liveServingKind, type LiveServingKind } from '../../live.js';
 import { lineTally } from '../../line-tally.js';
 import { servingFormat, type RecordedServingEntry, type ServingFormat } from '../../recorded.js';
-import type { LiveContext, LiveServing, ServingEvent } from '../../source.js';
+import type { Examination, LiveContext, LiveServing, ServingEvent } from '../../source.js';
 import { zone } from '../../timestamps.js';
 import { counterWindows, tooFewLooks } from './counter-windows.js';
 import { paceOf } from './pace.js';
@@ -46,7 +46,22 @@ export const liveMetrics = (dialect: MetricsDialect): LiveServingKind =>
 export function metricsAt(dialect: MetricsDialect, { url, interval, timeout }: { readonly url: string; readonly interval: Seconds; readonly timeout: Seconds }): LiveServing {
   const address = new URL(url);
   const description = `${dialect.program} metrics at ${address.origin}${address.pathname} every ${interval} s`;
-  return { description, events: (context) => scrapes(dialect, address, description, interval, timeout, context) };
+  return { description, events: (context) => scrapes(dialect, address, description, interval, timeout, context), examine: (context) => lookAtPage(dialect, address, timeout, context) };
+}
+
+async function lookAtPage(dialect: MetricsDialect, address: URL, timeout: Seconds, { now, signal }: LiveContext): Promise<Examination> {
+  const page = scraper(address, timeout);
+  const asked = performance.now();
+  try {
+    const { samples, at } = await page.scrape(now, signal);
+    const took = performance.now() - asked;
+    const { look } = dialect.pages().read(samples, at);
+    return { ok: true, notes: [`${address.origin}${address.pathname} answers in ${took.toFixed(0)} ms with ${look.counters.size} counters of ${dialect.program}`] };
+  } catch (error) {
+    return { ok: false, notes: [messageOf(error)] };
+  } finally {
+    await page.close();
+  }
 }
 
 async function* scrapes(dialect: MetricsDialect, address: URL, label: string, interval: Seconds, timeout: Seconds, context: LiveContext): AsyncGenerator<ServingEvent> {
