@@ -110,8 +110,9 @@ function requestText(second: number, number: number, next: () => number): string
   return `${header(second, 'logger.py:48')}Received request ${id}: params: ${PARAMETERS}, lora_request: None.\n${header(second, 'async_llm.py:331')}Added request ${id}.\n(APIServer pid=7) INFO:     ${client} - "POST /v1/chat/completions HTTP/1.1" 200 OK\n`;
 }
 
+const rate = (tokens: number): string => (tokens / INTERVAL_SECONDS).toFixed(1);
+
 function statisticsText(tick: number, input: number, output: number, running: number): string {
-  const rate = (tokens: number): string => (tokens / INTERVAL_SECONDS).toFixed(1);
   const line = `${header(tick, 'loggers.py:273')}Engine 000: Avg prompt throughput: ${rate(input)} tokens/s, Avg generation throughput: ${rate(output)} tokens/s, Running: ${running} reqs, Waiting: 0 reqs, GPU KV cache usage: ${(running / 2.4).toFixed(1)}%, Prefix cache hit rate: 31.4%\n`;
   if (output === 0) return line;
   const drafts = Math.max(1, Math.round(output / 2.8));
@@ -123,14 +124,14 @@ function statisticsText(tick: number, input: number, output: number, running: nu
 /** A reading of each GPU every second. Hundredths of a watt and whole seconds: every trapezoid is a whole number of microjoules. */
 function* powerText(length: number, gpus: number, made: { microjoules: bigint; readings: number }): Generator<string> {
   const next = dice(11);
-  const last = new Array<number>(gpus).fill(0);
+  const last = Array.from({ length: gpus }, () => 0);
   yield 'timestamp, index, uuid, name, power.draw [W]\n';
   for (let second = -AROUND_SECONDS; second <= length + AROUND_SECONDS; second += 1) {
     const stamp = iso(second).slice(0, 23).replaceAll('-', '/').replace('T', ' ');
     const load = second < 0 || second >= length ? 0 : loadAt(second);
     let text = '';
     for (let gpu = 0; gpu < gpus; gpu += 1) {
-      const hundredths = Math.round((load > 0 ? 26_000 + 36_000 * load + 4_000 * next() : 7_100 + 60 * next()));
+      const hundredths = Math.round(load > 0 ? 26_000 + 36_000 * load + 4_000 * next() : 7_100 + 60 * next());
       text += `${stamp}, ${gpu}, GPU-00000000-0000-0000-0000-00000000000${gpu}, NVIDIA H100 80GB HBM3, ${(hundredths / 100).toFixed(2)} W\n`;
       if (second > -AROUND_SECONDS) made.microjoules += BigInt((hundredths + (last[gpu] ?? 0)) * 5_000);
       last[gpu] = hundredths;

@@ -88,8 +88,8 @@ async function replayed(folder: string): Promise<{ wallSeconds: number; rssMiB: 
   try {
     const sums: Sums = { slices: 0, input: 0, output: 0, otherTokens: 0, microjoules: 0n, phases: new Map() };
     for await (const line of createInterface({ input: child.stdout })) addBatch(sums, line);
-    const [code] = await exited;
-    if (code !== 0) throw new Error(`replay ended with ${String(code)}`);
+    const ended: unknown[] = await exited;
+    if (ended[0] !== 0) throw new Error(`replay ended with ${String(ended[0])}`);
     return { wallSeconds: (performance.now() - began) / 1000, rssMiB, sums };
   } finally {
     clearInterval(look);

@@ -18,6 +18,8 @@ const EVIDENCE_DELAY = 10;
 /** Of the time from first to last work: what two neighbouring slices may hold of what was before and after. */
 const EDGES = 2;
 
+const secondsOf = (phases: Readonly<Record<string, Row>>, ...names: readonly string[]): number => names.reduce((sum, name) => sum + (phases[name]?.deviceSeconds ?? 0), 0);
+
 describe('logs of engines, live', () => {
   const page = new Engine();
   let directory: string;
@@ -60,9 +62,8 @@ serving:
   const ofDeployment = async (deployment: string): Promise<Row | undefined> => (await stack.report({ by: 'deployment' })).rows.find(({ group }) => group['deployment'] === deployment);
   const phasesOf = async (deployment: string, { from, to }: Done): Promise<Readonly<Record<string, Row>>> => {
     const { rows } = await stack.report({ by: 'deployment,phase', from: String(Math.ceil(from)), to: String(Math.floor(to)) });
-    return Object.fromEntries(rows.flatMap((row) => (row.group['deployment'] === deployment ? [[row.group['phase'], row] as const] : [])));
+    return Object.fromEntries(rows.flatMap((row) => (row.group['deployment'] === deployment ? [[row.group['phase'] ?? '', row] as const] : [])));
   };
-  const secondsOf = (phases: Readonly<Record<string, Row>>, ...names: readonly string[]): number => names.reduce((sum, name) => sum + (phases[name]?.deviceSeconds ?? 0), 0);
 
   it('SGLang: every token is booked once, through both kinds of rotation', async () => {
     const row = await ofDeployment('sglang');

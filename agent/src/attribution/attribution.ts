@@ -112,7 +112,7 @@ function make(): Attribution {
     }
   }
 
-  return {
+  const made: Attribution = {
     knows: learnt(),
     rewind() {
       clocks.rewind();
@@ -125,6 +125,7 @@ function make(): Attribution {
     lag,
     offset: clocks.offset,
     ready: power.ready,
-    debug: () => [power.debug(), clocks.debug()],
+    debug: () => [power.debug(), made.knows.windows.debug()],
   };
+  return made;
 }

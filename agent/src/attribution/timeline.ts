@@ -190,14 +190,15 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
     const input = tokens.input === undefined && tokens.cachedInput === undefined ? undefined : (tokens.input ?? 0);
     const { output } = tokens;
     const prefillTokens = evidence.prefillTokens ?? input ?? 0;
-    const sequences = Math.max(1, evidence.decodeSteps !== undefined && evidence.decodeSteps > 0 ? (output ?? 0) / evidence.decodeSteps : evidence.sequenceSeconds !== undefined ? evidence.sequenceSeconds / (to - from) : ((running ?? 0) + (before?.to === from ? (before.running ?? running ?? 0) : (running ?? 0))) / 2);
+    const sequenceSeconds = sequenceSecondsOf(evidence, before);
+    const sequences = Math.max(1, evidence.decodeSteps !== undefined && evidence.decodeSteps > 0 ? (output ?? 0) / evidence.decodeSteps : sequenceSeconds / (to - from));
     if (prefillTokens > 0 || (output ?? 0) > 0) {
       // One that only knows its output can't tell what else ran.
       if (input === undefined && evidence.prefillTokens === undefined && phaseSeconds === undefined) return add(from, to, 'windowBusy');
       if (output === undefined) return add(from, to, 'windowBusy');
       const counts = { from, to, rank: evidence.rank, prefillTokens, decodeTokens: output, decodeSteps: evidence.decodeSteps ?? output / sequences, phaseSeconds };
       const atBothEnds = Math.min(running ?? 0, before?.to === from ? (before.running ?? 0) : 0);
-      return layOut(counts, { sequences, prompts: promptsOf(evidence), wholly: atBothEnds >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1) });
+      return layOut(counts, { sequences, prompts: promptsOf(evidence), kvUsage: ((evidence.kvUsage ?? 0) + (before?.kvUsage ?? evidence.kvUsage ?? 0)) / 2, counted: evidence.decodeSteps !== undefined || evidence.sequenceSeconds !== undefined, wholly: atBothEnds >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1) });
     }
     if (saturated) return add(from, to, 'windowBusy');
     // A request runs and yields nothing: its prompt is being computed, and will be credited at its first token.
@@ -207,10 +208,10 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
   }
 
   /** @param how `wholly`: somebody ran all the time */
-  function layOut(counts: Counts, how: { readonly sequences: number; readonly prompts: number | undefined; readonly wholly: boolean }): void {
+  function layOut(counts: Counts, how: { readonly sequences: number; readonly prompts: number | undefined; readonly kvUsage: number; readonly counted: boolean; readonly wholly: boolean }): void {
     const { from, to, prefillTokens, decodeTokens, decodeSteps, phaseSeconds } = counts;
     if (phaseSeconds && phaseSeconds.prefill + phaseSeconds.decode > 0) return add(from, to, { counts, work: turnsOf(counts, phaseSeconds) });
-    const told = { seconds: to - from, prompts: how.prompts, promptTokens: prefillTokens, decodedTokens: decodeTokens, sequences: how.sequences, decodeSteps };
+    const told = { seconds: to - from, counted: how.counted, kvUsage: how.kvUsage, prompts: how.prompts, promptTokens: prefillTokens, decodedTokens: decodeTokens, sequences: how.sequences, decodeSteps };
     if (how.wholly) knows.windows.learn(told);
     const laid = knows.windows.layOut(told);
     if (!laid) return add(from, to, { counts, work: undefined });
@@ -371,6 +372,13 @@ function turnsOf({ from, to, prefillTokens, decodeTokens, decodeSteps }: Counts,
   const prefill: Load = { ...NO_LOAD, busy: phaseSeconds.prefill * scale, promptTokens: prefillTokens / time };
   const decode: Load = { ...NO_LOAD, busy: phaseSeconds.decode * scale, iterations: decodeSteps / time, decoded: decodeTokens / time };
   return { ran: plus(prefill, decode), prefill: prefill.busy > 0 ? prefill : undefined, decode: decode.busy > 0 ? decode : undefined, mixing: 'turns' };
+}
+
+/** How long sequences decoded: told, or by how many ran when somebody looked. */
+function sequenceSecondsOf({ from, to, sequenceSeconds, running = 0 }: WindowEvidence, before: WindowEvidence | undefined): number {
+  if (sequenceSeconds !== undefined) return sequenceSeconds;
+  const earlier = before?.to === from ? (before.running ?? running) : running;
+  return ((running + earlier) / 2) * (to - from);
 }
 
 /** Requests whose prompts were credited in the window, where its counters tell; those that ended are as many in the long run. */

@@ -1,10 +1,13 @@
 /**
  * How long the work in a window of counts took, told by windows in which somebody ran all the time:
  *
- *     seconds = c₀·prompts + c₁·prompt tokens + d₀·decode steps + d₁·decoded tokens
+ *     seconds = c₀·prompts + c₁·prompt tokens + (d₀ + d₂·KV cache in use)·decode steps + d₁·decoded tokens
  *
- * So a window is laid out as if it had come in order: iterations with prompts, then decode alone, then nobody. What it drew
- * is measured as a whole; the order inside is nobody's claim.
+ * Where the steps are only known from how many requests ran when somebody looked, prompts and steps can't be told apart by
+ * that: more prompts mean more requests running. Then what GPUs are built like counts as much as what was seen: computing a
+ * thousand prompt tokens takes as long as about five decode steps (arithmetic throughput ÷ memory bandwidth is much the same
+ * on all of them), and a sequence more makes a step longer by about a hundredth. So a window is laid out as if it had come in order: iterations with prompts, then decode alone, then
+ * nobody. What it drew is measured as a whole; the order inside is nobody's claim.
  */
 import { regression } from './regression.js';
 
@@ -17,6 +20,10 @@ export interface WindowCounts {
   /** Mean number of sequences that decode, where anything does. */
   readonly sequences: number;
   readonly decodeSteps: number;
+  /** Mean use of the KV cache, 0 to 1; 0 where it is not told. */
+  readonly kvUsage: number;
+  /** The steps were counted, rather than taken from how many requests ran now and then. */
+  readonly counted: boolean;
 }
 
 export interface Laid {
@@ -29,6 +36,7 @@ export interface Laid {
 }
 
 export interface WindowPace {
+  debug(): unknown;
   /** Of a window in which somebody ran all the time. */
   learn(counts: WindowCounts): void;
   layOut(counts: WindowCounts): Laid | undefined;
@@ -39,34 +47,43 @@ const TOKENS = 10_000;
 const STEPS = 100;
 const DECODED = 1_000;
 const ENOUGH_WINDOWS = 10;
+/** Short windows are put together: prompts are credited late. */
 const LEAST_SECONDS = 5;
+const NOTHING: { readonly columns: readonly number[]; readonly seconds: number } = { columns: [0, 0, 0, 0, 0], seconds: 0 };
+/** c₁·1000 − 5·d₀ = 0 and d₁ − d₀/100 = 0, in the units of the columns; and how much more than a second of windows they count. */
+const STEPS_PER_THOUSAND = 5;
+const STEP_PER_SEQUENCE = 0.01;
+const BUILT_LIKE = [[0, 1_000 / TOKENS, -STEPS_PER_THOUSAND / STEPS, 0, 0], [0, 0, (-STEP_PER_SEQUENCE * DECODED) / STEPS, 1, 0]] as const;
+const BELIEF = 20;
 const FADE = 0.5 ** (1 / 2_000);
 /** Prompt tokens of an iteration where nobody tells how many prompts there were. */
 const USUAL_PROMPT_TOKENS = 1_000;
 
 const promptsOf = ({ prompts, promptTokens }: WindowCounts): number => prompts ?? promptTokens / USUAL_PROMPT_TOKENS;
-const columns = (counts: WindowCounts): number[] => [(counts.prompts ?? 0) / PROMPTS, counts.promptTokens / TOKENS, counts.decodeSteps / STEPS, counts.decodedTokens / DECODED];
+
+const columns = (counts: WindowCounts): number[] => [(counts.prompts ?? 0) / PROMPTS, counts.promptTokens / TOKENS, counts.decodeSteps / STEPS, counts.decodedTokens / DECODED, (counts.decodeSteps * counts.kvUsage) / STEPS];
 
 export function windowPace(): WindowPace {
-  const fit = regression(4);
+  const fit = regression(5);
   let mixed = 0;
-  /** Short windows are put together: prompts are credited late, and what runs is looked at only now and then. */
-  let open = { columns: [0, 0, 0, 0], seconds: 0 };
+  let open = NOTHING;
   return {
+    debug: () => ({ b: fit.solution()?.coefficients, se: [0, 1, 2, 3].map((i) => fit.solution()?.errorOf([0, 1, 2, 3].map((j) => (i === j ? 1 : 0)))), mixed, w: fit.weight() }),
     learn(counts) {
-      open = { columns: columns(counts).map((value, index) => value + (open.columns[index] ?? 0)), seconds: open.seconds + counts.seconds };
       mixed = mixed * FADE + (counts.promptTokens > 0 && counts.decodedTokens > 0 ? 1 : 0);
+      open = { columns: columns(counts).map((value, index) => value + (open.columns[index] ?? 0)), seconds: open.seconds + counts.seconds };
       if (open.seconds < LEAST_SECONDS) return;
       fit.fade(FADE);
       fit.add(open.columns.map((value) => value / open.seconds), 1, open.seconds);
-      open = { columns: [0, 0, 0, 0], seconds: 0 };
+      if (!counts.counted) for (const row of BUILT_LIKE) fit.add(row, 0, open.seconds * BELIEF);
+      open = NOTHING;
     },
     layOut(counts) {
       const solution = fit.solution();
       if (!solution || mixed < ENOUGH_WINDOWS) return undefined;
-      const [perPrompt = 0, perPromptToken = 0, perStep = 0, perDecoded = 0] = solution.coefficients;
+      const [perPrompt = 0, perPromptToken = 0, perStep = 0, perDecoded = 0, perKvStep = 0] = solution.coefficients;
       const [ofPrompt, ofPromptToken, ofStep, ofDecoded] = [perPrompt / PROMPTS, perPromptToken / TOKENS, perStep / STEPS, perDecoded / DECODED];
-      const step = ofStep + ofDecoded * counts.sequences;
+      const step = ofStep + ofDecoded * counts.sequences + (perKvStep / STEPS) * counts.kvUsage;
       if (ofPromptToken <= 0 || step <= 0) return undefined;
       const iterations = counts.promptTokens > 0 ? promptsOf(counts) : 0;
       // An iteration with prompts reads the weights as a step does: where that is not seen as time of its own, it was in the steps.

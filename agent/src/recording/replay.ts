@@ -215,7 +215,8 @@ async function streamOf(recording: Recording, files: readonly string[], options:
   for (const file of files) {
     const bytes = createReadStream(file, { highWaterMark: HASHED_AT_ONCE });
     for await (const chunk of bytes) {
-      hash.update(chunk);
+      const piece: unknown = chunk;
+      if (piece instanceof Uint8Array) hash.update(piece);
       progress({ doing: 'identifying', file: basename(file), bytes: bytes.bytesRead });
     }
   }

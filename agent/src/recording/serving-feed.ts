@@ -85,7 +85,7 @@ async function read(source: RecordedServing, power: Window | undefined, file: st
 }
 
 function reader(source: RecordedServing, usable: (event: Said) => boolean): OpenFeed {
-  const events = source.events()[Symbol.asyncIterator]();
+  const events: AsyncIterator<ServingEvent, unknown> = source.events()[Symbol.asyncIterator]();
   /** Read, of later than was asked for. */
   let waiting: Said[] = [];
   let over = false;
@@ -100,13 +100,13 @@ function reader(source: RecordedServing, usable: (event: Said) => boolean): Open
       // A gauge is told with its own line, the idle time before that line only with the work that follows.
       let enough = waiting.some(({ kind }) => kind !== 'gauge' && kind !== 'engine');
       while (!over && !enough) {
-        const { value, done } = await events.next();
+        const { value: event, done } = await events.next();
         if (done) over = true;
-        else if (!isSaid(value) || !usable(value)) continue;
-        else if (isDue(value)) yield value;
+        else if (!isSaid(event) || !usable(event)) continue;
+        else if (isDue(event)) yield event;
         else {
-          waiting.push(value);
-          enough = value.kind !== 'gauge' && value.kind !== 'engine';
+          waiting.push(event);
+          enough = event.kind !== 'gauge' && event.kind !== 'engine';
         }
       }
     },

@@ -20,6 +20,8 @@ export function learnZone(lines: readonly (string | undefined)[], lastWritten: I
   lines.forEach((text, index) => {
     if (text !== undefined) for (const line of assembler.push({ number: index, text })) parser.line(line);
   });
+  // One that does not know yet whose log it is reads them now.
+  parser.end();
   if (last) clock.learn(last, lastWritten);
 }
 
