@@ -164,26 +164,27 @@ export async function vllmServer(file: string, page: Engine, end: number): Promi
   return done;
 }
 
+const tgiStamp = (): string => DateTime.utc().toISO();
+
 /** A request a second, one after the other; what was asked stands in lines of DEBUG. */
 export async function tgiServer(file: string, end: number): Promise<Done> {
   const done = nothing();
-  const stamp = (): string => DateTime.utc().toISO();
   const write = (line: string): void => appendFileSync(file, `${line}\n`);
-  write(`${stamp()}  INFO text_generation_router::server: router/src/server.rs:2402: Connected`);
+  write(`${tgiStamp()}  INFO text_generation_router::server: router/src/server.rs:2402: Connected`);
   await sleep(2500);
   while (now() < end) {
     const from = now();
     done.from = Math.min(done.from, from);
-    write(`${stamp()} DEBUG generate{parameters=GenerateParameters { stop: ["${MARKER}"] }}: text_generation_router::server: router/src/server.rs:185: Input: ${MARKER} total_time="9s" inference_time="9s" time_per_token="1ms": Success`);
+    write(`${tgiStamp()} DEBUG generate{parameters=GenerateParameters { stop: ["${MARKER}"] }}: text_generation_router::server: router/src/server.rs:185: Input: ${MARKER} total_time="9s" inference_time="9s" time_per_token="1ms": Success`);
     await sleep(800);
     const inference = 0.79;
     const output = 20 + (done.requests % 7);
     done.output += output;
     done.requests += 1;
     done.to = now();
-    write(`${stamp()} DEBUG text_generation_router::server: router/src/server.rs:390: Output: ${MARKER}`);
+    write(`${tgiStamp()} DEBUG text_generation_router::server: router/src/server.rs:390: Output: ${MARKER}`);
     write(
-      `${stamp()}  INFO generate{parameters=GenerateParameters { stop: ["${MARKER}"] } total_time="800ms" validation_time="5ms" queue_time="5ms" inference_time="${inference * 1000}ms" time_per_token="${(inference * 1000) / output}ms" seed="None"}: text_generation_router::server: router/src/server.rs:622: Success`,
+      `${tgiStamp()}  INFO generate{parameters=GenerateParameters { stop: ["${MARKER}"] } total_time="800ms" validation_time="5ms" queue_time="5ms" inference_time="${inference * 1000}ms" time_per_token="${(inference * 1000) / output}ms" seed="None"}: text_generation_router::server: router/src/server.rs:622: Success`,
     );
     await sleep(200);
   }

@@ -16,7 +16,7 @@ import type { EngineFacts, Evidence, Role, StepsEvidence, WindowEvidence } from 
 import { learnt, type Learnt } from './learnt.js';
 import type { Began } from './pace.js';
 import { requestsWork } from './requests-work.js';
-import { decodeOnly, NO_LOAD, plus, prefillOnly, type Counts, type Load, type Stretch, type Work } from './work.js';
+import { decodeOnly, DOUBT, NO_LOAD, plus, prefillOnly, type Counts, type Load, type Stretch, type Work } from './work.js';
 
 export interface Timeline {
   evidence(evidence: Evidence): void;
@@ -196,13 +196,13 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
       // One that only knows its output can't tell what else ran.
       if (input === undefined && evidence.prefillTokens === undefined && phaseSeconds === undefined) return add(from, to, 'windowBusy');
       if (output === undefined) return add(from, to, 'windowBusy');
-      const counts = { from, to, rank: evidence.rank, prefillTokens, decodeTokens: output, decodeSteps: evidence.decodeSteps ?? output / sequences, phaseSeconds };
+      const counts = { from, to, rank: evidence.rank, prefillTokens, decodeTokens: output, decodeSteps: evidence.decodeSteps ?? output / sequences, phaseSeconds, counted: phaseSeconds !== undefined || evidence.decodeSteps !== undefined || evidence.sequenceSeconds !== undefined };
       const atBothEnds = Math.min(running ?? 0, before?.to === from ? (before.running ?? 0) : 0);
-      return layOut(counts, { sequences, prompts: promptsOf(evidence), kvUsage: ((evidence.kvUsage ?? 0) + (before?.kvUsage ?? evidence.kvUsage ?? 0)) / 2, counted: evidence.decodeSteps !== undefined || evidence.sequenceSeconds !== undefined, wholly: atBothEnds >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1) });
+      return layOut(counts, { sequences, prompts: promptsOf(evidence), kvUsage: ((evidence.kvUsage ?? 0) + (before?.kvUsage ?? evidence.kvUsage ?? 0)) / 2, counted: counts.counted, wholly: atBothEnds >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1) });
     }
     if (saturated) return add(from, to, 'windowBusy');
     // A request runs and yields nothing: its prompt is being computed, and will be credited at its first token.
-    if (credits === 'firstToken' && (running ?? 0) > 0 && output === 0) return add(from, to, { counts: { from, to, rank: evidence.rank, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0 }, work: prefillOnly() });
+    if (credits === 'firstToken' && (running ?? 0) > 0 && output === 0) return add(from, to, { counts: { from, to, rank: evidence.rank, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0, counted: false }, work: prefillOnly() });
     if (busy === undefined) return add(from, to, 'windowUnknown');
     return add(from, to, busy > 0 ? 'windowBusy' : 'windowIdle');
   }
@@ -265,19 +265,20 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
   }
 
   const stretch = (from: Instant, to: Instant): Stretch => {
-    const plain = (state: 'active' | 'idle' | 'unknown'): Stretch => ({ from, to, state, work: [] });
-    const working = (work: readonly Work[]): Stretch => ({ from, to, state: 'work', work: role ? [ofRole(role)] : work });
-    if (roleOnly && role) return working([]);
-    if (iterations.size > 0) return working([...iterations]);
+    const plain = (state: 'active' | 'idle' | 'unknown'): Stretch => ({ from, to, state, work: [], doubt: 0 });
+    const working = (work: readonly Work[], doubt: number): Stretch => ({ from, to, state: 'work', work, doubt });
+    const inRole = (): Stretch => working([ofRole(role)], 0);
+    if (roleOnly && role) return inRole();
+    if (iterations.size > 0) return role ? inRole() : working([...iterations], DOUBT.steps);
     if (count.active > 0 && !role) return plain('active');
-    if (count.prefill + count.decode + count.waiting + count.active > 0) return working([workOfRequests()]);
+    if (count.prefill + count.decode + count.waiting + count.active > 0) return role ? inRole() : working([workOfRequests()], DOUBT.requests);
     if (resting.size > 0 && count.hole === 0 && allRest()) return plain('idle');
     if (count.whole > 0) return plain(count.hole === 0 ? 'idle' : 'unknown');
     // An engine that tells its iterations did nothing where it tells none, as far as they are told.
     if (windows.size > 0 && [...windows].every(({ counts }) => last.has(counts.rank ?? ''))) return plain('unknown');
-    if (windows.size > 0 && role) return working([]);
+    if (windows.size > 0 && role) return inRole();
     if (windows.size > 0 && count.windowBusy === 0) return ofWindows(from, to);
-    if (count.windowBusy > 0) return role ? working([]) : plain('active');
+    if (count.windowBusy > 0) return role ? inRole() : plain('active');
     return plain(count.windowIdle > 0 && count.windowUnknown === 0 && count.hole === 0 ? 'idle' : 'unknown');
   };
 
@@ -293,9 +294,10 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
     const parts = [...windows];
     const groupEnd = instant(Math.max(...parts.map(({ counts }) => counts.to)));
     const work = parts.flatMap((part) => part.work ?? []);
-    if (work.length < parts.length) return { from, to, state: 'work', work: plainly(parts), groupEnd, window: sumOf(parts.map(({ counts }) => counts)) };
+    const doubt = parts.every(({ counts }) => counts.counted) ? DOUBT.windows : DOUBT.looks;
+    if (work.length < parts.length) return { from, to, state: 'work', work: plainly(parts), doubt, groupEnd, window: sumOf(parts.map(({ counts }) => counts)) };
     const ran = work.filter((each) => each !== nobody);
-    return ran.length > 0 ? { from, to, state: 'work', work: ran, groupEnd } : { from, to, state: 'idle', work: [], groupEnd };
+    return ran.length > 0 ? { from, to, state: 'work', work: ran, doubt, groupEnd } : { from, to, state: 'idle', work: [], doubt, groupEnd };
   }
 
   function workOfRequests(): Work {
@@ -355,7 +357,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
   };
 }
 
-const ofRole = (role: Role): Work => (role === 'prefill' ? prefillOnly() : decodeOnly());
+const ofRole = (role: Role | undefined): Work => (role === 'prefill' ? prefillOnly() : decodeOnly());
 
 /** Of a window in which for a while nobody ran. */
 const nobody: Work = { ran: NO_LOAD, prefill: undefined, decode: undefined, mixing: 'iteration' };
@@ -392,6 +394,6 @@ function sumOf(windows: readonly Counts[]): Counts {
     const from = instant(Math.max(sum.from, each.from));
     const to = instant(Math.min(sum.to, each.to));
     const of = (key: 'prefillTokens' | 'decodeTokens' | 'decodeSteps'): number => sum[key] * share(sum) + each[key] * share(each);
-    return { from, to, prefillTokens: of('prefillTokens'), decodeTokens: of('decodeTokens'), decodeSteps: of('decodeSteps') };
+    return { from, to, prefillTokens: of('prefillTokens'), decodeTokens: of('decodeTokens'), decodeSteps: of('decodeSteps'), counted: sum.counted && each.counted };
   }, first);
 }

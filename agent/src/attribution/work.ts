@@ -42,6 +42,8 @@ export interface Stretch {
   readonly state: State;
   /** Of each engine or rank that ran; empty unless the state is `work`. */
   readonly work: readonly Work[];
+  /** By how much the ratio of prefill to decode in what is divided by a model may be off (95 %, relative). */
+  readonly doubt: number;
   /** Until here nothing tells when which ran: the stretches up to then are laid out in some order, and are one to measuring. */
   readonly groupEnd?: Instant;
   /** Counts of such a group whose work is not known as time. */
@@ -57,9 +59,17 @@ export interface Counts {
   readonly prefillTokens: number;
   readonly decodeTokens: number;
   readonly decodeSteps: number;
+  /** The steps were counted by the engine, or the time that sequences decoded. */
+  readonly counted: boolean;
   /** Seconds of engine time in each phase, where it is told. */
   readonly phaseSeconds?: { readonly prefill: number; readonly decode: number } | undefined;
 }
+
+/**
+ * How well a kind of evidence lets the model divide: so wide that the truth lay inside in 95 % of the simulated scenarios for
+ * tuning (`npm run bench -- attribution --tuning`).
+ */
+export const DOUBT = { steps: 0.1, requests: 0.16, windows: 0.2, looks: 0.3 } as const;
 
 export const NO_LOAD: Load = { busy: 0, iterations: 0, promptTokens: 0, decoded: 0, kvTokens: 0 };
 const BUSY: Load = { ...NO_LOAD, busy: 1 };

@@ -71,7 +71,7 @@ export function bookParts(slicer: Slicer, channel: Channel, drawn: Drawn, parts:
   const low = divideWhole(Math.round(drawn.low), weights);
   const high = divideWhole(Math.round(drawn.high), weights);
   const all = weights.reduce((total, weight) => total + weight, 0);
-  for (const [index, { owner, phase, modelled, at, seconds, askedSeconds }] of parts.entries()) {
+  for (const [index, { owner, phase, modelled, division, at, seconds, askedSeconds }] of parts.entries()) {
     const share = whole[index] ?? 0;
     slicer.energy(at, {
       ...owner?.subject(),
@@ -83,6 +83,7 @@ export function bookParts(slicer: Slicer, channel: Channel, drawn: Drawn, parts:
       phase,
       microjoules: share,
       modelledMicrojoules: modelled ? share : 0,
+      divisionMicrojoules: sum > 0 ? Math.round((drawn.microjoules * division) / sum) : 0,
       seconds,
       askedSeconds,
       lowMicrojoules: low[index] ?? 0,

@@ -9,7 +9,7 @@
  */
 import type { Phase } from '@joulebook/shared/slice.js';
 import { instant, type Instant } from '@joulebook/shared/units.js';
-import type { Attribution, Lane as AttributionLane } from '../attribution/attribution.js';
+import type { Attribution, Division, Lane as AttributionLane } from '../attribution/attribution.js';
 import { pure } from '../attribution/split.js';
 import type { Stretch } from '../attribution/work.js';
 import { energyBefore, type Span } from '../sampler/integrator.js';
@@ -114,7 +114,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       let stretch = lane.stretches[nextStretch];
       while (stretch && stretch.to <= at) stretch = lane.stretches[++nextStretch];
       const covered = span !== undefined && span.from <= at;
-      const known = stretch !== undefined && stretch.from <= at ? stretch : { from: instant(at), to: instant(edge), state: 'unknown' as const, work: [] };
+      const known = stretch !== undefined && stretch.from <= at ? stretch : { from: instant(at), to: instant(edge), state: 'unknown' as const, work: [], doubt: 0 };
       pieces.push({ from: instant(at), to: instant(edge), stretch: known, energy: covered && span ? energyBefore(span, instant(edge)) - energyBefore(span, instant(at)) : 0 });
       at = edge;
     }
@@ -146,12 +146,13 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       const whole = pieces.reduce((sum, { energy }) => sum + energy, 0);
       const weights = divided.reduce((sum, { weight }) => sum + weight, 0);
       const phases = new Set(divided.flatMap(({ shares }) => [...shares.of.keys()]));
+      const doubtOf = doubtIn(pieces, divided);
       for (const [index, { shares, weight }] of divided.entries()) {
         const piece = pieces[index];
         if (!piece) continue;
         const asked = piece.to - piece.from;
         const seen = spans.some((span) => span.from <= piece.from && span.to > piece.from) ? asked : 0;
-        for (const [phase, share] of shares.of) addPart(parts, slicer, { owner, phase, modelled: shares.modelled || (phases.size > 1 && weights !== whole), at: piece.from, weight: ((weights > 0 ? (weight * whole) / weights : asked) * share) / count, seconds: (seen * share) / count, askedSeconds: (asked * share) / count });
+        for (const [phase, share] of shares.of) addPart(parts, slicer, { owner, phase, modelled: shares.modelled || (phases.size > 1 && weights !== whole), at: piece.from, weight: ((weights > 0 ? (weight * whole) / weights : asked) * share) / count, division: weights > 0 ? (doubtOf(phase) * weight * share * whole) / weights / count : 0, seconds: (seen * share) / count, askedSeconds: (asked * share) / count });
       }
       while (lane.stretches[0] && lane.stretches[0].to <= to) lane.stretches.shift();
     }
@@ -159,7 +160,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
     const list = [...parts.values()];
     bookParts(slicer, channel, drawn, list);
     const sum = list.reduce((total, { weight }) => total + weight, 0);
-    history.record({ from: frontier, to, energy: drawn.microjoules, seconds: drawn.seconds, parts: list.map((part) => ({ ...part, weight: sum > 0 ? part.weight / sum : 1 / list.length })) });
+    history.record({ from: frontier, to, energy: drawn.microjoules, seconds: drawn.seconds, parts: list.map((part) => ({ ...part, weight: sum > 0 ? part.weight / sum : 1 / list.length, division: sum > 0 ? part.division / sum : 0 })) });
     lastParts = list;
     frontier = to;
   }
@@ -176,7 +177,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
 
   const unknown = (at: Instant, seconds: number, asked: number): TimedPart[] => {
     const here = owners();
-    return (here.length > 0 ? here : [undefined]).map((owner) => ({ owner, phase: 'unknown', modelled: false, weight: 1, at, seconds: seconds / Math.max(1, here.length), askedSeconds: asked / Math.max(1, here.length) }));
+    return (here.length > 0 ? here : [undefined]).map((owner) => ({ owner, phase: 'unknown', modelled: false, weight: 1, division: 0, at, seconds: seconds / Math.max(1, here.length), askedSeconds: asked / Math.max(1, here.length) }));
   };
 
   return {
@@ -216,9 +217,21 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
   };
 }
 
+/**
+ * Relative error of what a group gives to each phase: where the ratio of prefill to decode is off by the factor 1 + d, a
+ * phase with share s of both is off by d·(1 − s).
+ */
+function doubtIn(pieces: readonly Piece[], divided: readonly Division[]): (phase: Phase) => number {
+  const sums = { prefill: 0, decode: 0 };
+  for (const { shares, weight } of divided) for (const phase of ['prefill', 'decode'] as const) sums[phase] += weight * (shares.of.get(phase) ?? 0);
+  const both = sums.prefill + sums.decode;
+  const doubt = Math.max(0, ...pieces.map(({ stretch }) => stretch.doubt));
+  return (phase) => (both > 0 && (phase === 'prefill' || phase === 'decode') ? doubt * (1 - sums[phase] / both) : 0);
+}
+
 /** Parts of one cell, owner and phase are one fact. */
 function addPart(parts: Map<string, TimedPart>, slicer: Slicer, part: TimedPart): void {
   const key = `${slicer.cellAt(part.at)}\u0000${part.owner?.name ?? ''}\u0000${part.phase satisfies Phase}\u0000${String(part.modelled)}`;
   const known = parts.get(key);
-  parts.set(key, known ? { ...known, weight: known.weight + part.weight, seconds: known.seconds + part.seconds, askedSeconds: known.askedSeconds + part.askedSeconds } : part);
+  parts.set(key, known ? { ...known, weight: known.weight + part.weight, division: known.division + part.division, seconds: known.seconds + part.seconds, askedSeconds: known.askedSeconds + part.askedSeconds } : part);
 }

@@ -12,6 +12,8 @@ export interface Part<Owner> {
   /** A rule, not an observation, gave it this share. */
   readonly modelled: boolean;
   readonly weight: number;
+  /** By how much the weight may be off, since a model divided. */
+  readonly division: number;
 }
 
 interface Piece<Owner> {
@@ -37,7 +39,7 @@ export function gpuHistory<Owner extends { readonly name: string }>(): GpuHistor
       pieces.push(piece);
     },
     over(from, to) {
-      const sums = new Map<string, { owner: Owner | undefined; phase: Phase; modelled: boolean; weight: number }>();
+      const sums = new Map<string, { owner: Owner | undefined; phase: Phase; modelled: boolean; weight: number; division: number }>();
       let energy = 0;
       let asked = 0;
       let seen = 0;
@@ -48,18 +50,19 @@ export function gpuHistory<Owner extends { readonly name: string }>(): GpuHistor
         asked += overlap;
         seen += piece.seconds * share;
         energy += piece.energy * share;
-        for (const { owner, phase, modelled, weight } of piece.parts) {
+        for (const { owner, phase, modelled, weight, division } of piece.parts) {
           const key = `${owner?.name ?? ''}\u0000${phase}\u0000${String(modelled)}`;
-          const sum = sums.get(key) ?? { owner, phase, modelled, weight: 0 };
+          const sum = sums.get(key) ?? { owner, phase, modelled, weight: 0, division: 0 };
           sums.set(key, sum);
           sum.weight += piece.energy * share * weight;
+          sum.division += piece.energy * share * division;
         }
       }
       if (energy <= 0 || asked <= 0) return undefined;
       const coverage = Math.min(1, seen / asked);
       const divided = sums.size > 1;
-      const parts: Part<Owner>[] = [...sums.values()].map((sum) => ({ ...sum, modelled: sum.modelled || divided, weight: (sum.weight / energy) * coverage }));
-      if (coverage < 1 - 1e-9) parts.push({ owner: undefined, phase: 'unknown', modelled: false, weight: 1 - coverage });
+      const parts: Part<Owner>[] = [...sums.values()].map((sum) => ({ ...sum, modelled: sum.modelled || divided, weight: (sum.weight / energy) * coverage, division: (sum.division / energy) * coverage }));
+      if (coverage < 1 - 1e-9) parts.push({ owner: undefined, phase: 'unknown', modelled: false, weight: 1 - coverage, division: 0 });
       return parts;
     },
     forget(before) {

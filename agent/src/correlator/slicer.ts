@@ -23,6 +23,7 @@ export interface EnergyFact extends Subject {
   /** Whole µJ. */
   readonly microjoules: number;
   readonly modelledMicrojoules: number;
+  readonly divisionMicrojoules: number;
   readonly seconds: number;
   readonly askedSeconds: number;
   /** Whole µJ at the ends of the sensor's stated error. */
@@ -150,11 +151,12 @@ export function slicer(options: SlicerOptions): Slicer {
       const slice = fact<EnergySlice>(
         cell,
         ['energy', device, boundary, phase, deployment, model],
-        () => ({ kind: 'energy', ...dimensions(cell, amounts), device, boundary, phase, source, method, ...(contains && { contains: [...contains] }), microjoules: microjoules(0), modelledMicrojoules: microjoules(0), seconds: seconds(0), askedSeconds: seconds(0), lowMicrojoules: microjoules(0), highMicrojoules: microjoules(0), samplingVariance: 0 }),
+        () => ({ kind: 'energy', ...dimensions(cell, amounts), device, boundary, phase, source, method, ...(contains && { contains: [...contains] }), microjoules: microjoules(0), modelledMicrojoules: microjoules(0), divisionMicrojoules: microjoules(0), seconds: seconds(0), askedSeconds: seconds(0), lowMicrojoules: microjoules(0), highMicrojoules: microjoules(0), samplingVariance: 0 }),
         (candidate) => candidate.kind === 'energy',
       );
       slice.microjoules = microjoules(slice.microjoules + amounts.microjoules);
       slice.modelledMicrojoules = microjoules(slice.modelledMicrojoules + amounts.modelledMicrojoules);
+      slice.divisionMicrojoules = microjoules((slice.divisionMicrojoules ?? 0) + amounts.divisionMicrojoules);
       slice.seconds = seconds(slice.seconds + amounts.seconds);
       slice.askedSeconds = seconds(slice.askedSeconds + amounts.askedSeconds);
       slice.lowMicrojoules = microjoules((slice.lowMicrojoules ?? 0) + amounts.lowMicrojoules);

@@ -127,4 +127,4 @@ export function wideBook({ channel, owners, sharesOf, slicer, history, begin }: 
 
 /** A device of several deployments is divided evenly between them. */
 const partsOf = (shares: readonly (readonly [Owner | undefined, Shares])[]): Part<Owner>[] =>
-  shares.flatMap(([owner, { of, modelled }]) => [...of].map(([phase, share]) => ({ owner, phase, modelled, weight: share / shares.length })));
+  shares.flatMap(([owner, { of, modelled }]) => [...of].map(([phase, share]) => ({ owner, phase, modelled, weight: share / shares.length, division: 0 })));

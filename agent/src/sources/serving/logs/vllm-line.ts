@@ -62,6 +62,8 @@ export type VllmLine =
   | DraftsLine
   | IterationLine
   | { readonly says: 'started'; readonly version: string }
+  /** Of the start of the server, towards its end. */
+  | { readonly says: 'starting' }
   | { readonly says: 'kvSize'; readonly tokens: number }
   | { readonly says: 'kvBlocks'; readonly blocks: number }
   | { readonly says: 'blockSize'; readonly tokens: number }
@@ -122,6 +124,7 @@ const READERS: readonly (readonly [RegExp, (text: string) => VllmLine | undefine
   [/^# (?:GPU|cuda) blocks: /, (text) => found(/blocks: (\d+),/, text, (blocks) => ({ says: 'kvBlocks', blocks: Number(blocks) }))],
   [/^args: |^Namespace\(/, (text) => found(/\bblock_size=(\d+)\b/, text, (size) => ({ says: 'blockSize', tokens: Number(size) }))],
   [/^Chunked prefill is enabled with /, (text) => found(/max_num_batched_tokens=(\d+)\b/, text, (size) => ({ says: 'chunk', tokens: Number(size) }))],
+  [/^Starting vLLM (?:API )?server |^Available routes are:|^Route: \/|^Application startup complete/, () => ({ says: 'starting' })],
   [/^Added request /, () => ({ says: 'arrived' })],
   [/^Finished request /, () => ({ says: 'ended', outcome: 'ok', requests: 1 })],
   [/^Aborted request(?:\(s\))? |^Request \S+ aborted\./, (text) => ({ says: 'ended', outcome: 'aborted', requests: text.startsWith('Aborted request(s)') ? text.split(',').length : 1 })],

@@ -32,6 +32,7 @@ export function vllmServer({ label, name, model }: { readonly label: string; rea
   let undecided: ServingEvent[] = [];
   let firstIteration: Instant | undefined;
   let lastStats: StatsReader | undefined;
+  let startedUp: Instant | undefined;
   let version: string | undefined;
   let chunkTokens: number | undefined;
   let kvCacheTokens: number | undefined;
@@ -48,7 +49,7 @@ export function vllmServer({ label, name, model }: { readonly label: string; rea
   }
 
   function iterationsOf(engine: string | undefined): IterationReader {
-    const reader = iterations.get(engine) ?? iterationReader({ label, rank: rankOf(engine), model, chunkTokens: () => chunkTokens, kvCacheTokens: () => kvCacheTokens, perStep: () => perStep });
+    const reader = iterations.get(engine) ?? iterationReader({ label, rank: rankOf(engine), model, chunkTokens: () => chunkTokens, kvCacheTokens: () => kvCacheTokens, perStep: () => perStep, startedUp: () => startedUp });
     iterations.set(engine, reader);
     return reader;
   }
@@ -95,11 +96,13 @@ export function vllmServer({ label, name, model }: { readonly label: string; rea
   const settle = (now: Instant): ServingEvent[] => [...statistics.values()].flatMap((reader) => reader.settle(now));
   const ofAll = (each: (reader: StatsReader | IterationReader) => ServingEvent[]): ServingEvent[] => [...[...statistics.values()].flatMap(each), ...decided([...iterations.values()].flatMap(each))];
 
-  function ofStart(line: Extract<Usable, { says: 'started' | 'kvSize' | 'kvBlocks' | 'blockSize' | 'chunk' }>, at: Instant): ServingEvent[] {
+  function ofStart(line: Extract<Usable, { says: 'started' | 'starting' | 'kvSize' | 'kvBlocks' | 'blockSize' | 'chunk' }>, at: Instant): ServingEvent[] {
+    startedUp = at;
     if (line.says === 'started') {
       version = line.version;
       return [...ofAll((reader) => reader.restart()), { kind: 'engine', at, version }];
     }
+    if (line.says === 'starting') return [];
     if (line.says === 'chunk') {
       chunkTokens = line.tokens;
       return [{ kind: 'engine', at, chunkTokens }];
