@@ -205,6 +205,8 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
       void lookWhoSitsWhere(now());
       stateBill(now());
       const booked = facts.advance(settled());
+      // How long energy waits for evidence, readings and groups of readings; bounded by the evidence delay.
+      facts.held(undefined, 'agent.booking.delay', now() - booked, instant(now() - 1), now());
       await keep(slices.close(booked)).catch((error: unknown) => spoolRefused(error, log));
     }
   } finally {

@@ -59,7 +59,7 @@ function feed(clocks: Alignment, expected: Signal, shown: Signal, { shift, blur 
 
 describe('finds how late the power shows what was expected', () => {
   const load = changing(180);
-  it.each([
+  it.each<[string, Feeding]>([
     ['late', { shift: 0.63 }],
     ['early: the clocks are apart', { shift: -0.85 }],
     ['almost as late as is looked for', { shift: 2.2 }],

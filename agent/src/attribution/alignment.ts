@@ -18,7 +18,6 @@ export interface Alignment {
   drawn(from: Instant, to: Instant, watts: number): void;
   /** Seconds; undefined while nothing clear is known. */
   offset(): Offset | undefined;
-  debug(): unknown;
 }
 
 export interface Offset {
@@ -96,7 +95,6 @@ export function alignment(): Alignment {
       take();
     },
     offset,
-    debug: () => sums.shifts.filter((_, i) => i % 10 === 0).map((x) => +correlationOf(x).toFixed(3)),
   };
 }
 

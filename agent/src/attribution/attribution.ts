@@ -46,7 +46,6 @@ export interface Attribution {
   offset(): Offset | undefined;
   /** Whether mixed work can be divided. */
   ready(): boolean;
-  debug(): unknown;
 }
 
 export interface Lane {
@@ -61,8 +60,7 @@ const GUESS = { prefill: 1, decode: 0.6 };
 /** What was learnt with the clocks further apart than this is better forgotten. */
 const MOVED_SECONDS = 0.04;
 
-export function attribution(): Attribution { const made = make(); (globalThis as any).__att = [made]; return made; }
-function make(): Attribution {
+export function attribution(): Attribution {
   const power = powerModel();
   const windows = windowModel(power);
   const clocks = alignment();
@@ -112,7 +110,7 @@ function make(): Attribution {
     }
   }
 
-  const made: Attribution = {
+  return {
     knows: learnt(),
     rewind() {
       clocks.rewind();
@@ -125,7 +123,5 @@ function make(): Attribution {
     lag,
     offset: clocks.offset,
     ready: power.ready,
-    debug: () => [power.debug(), made.knows.windows.debug()],
   };
-  return made;
 }

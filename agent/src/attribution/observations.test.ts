@@ -3,7 +3,7 @@ import { instant } from '@joulebook/shared/units.js';
 import { observations, type DeviceObservations } from './observations.js';
 import { powerModel, type Block } from './power-model.js';
 import { decodeOnly, prefillOnly, type Stretch } from './work.js';
-import { heapInUse, loadOf, stretchOf } from './work.testing.js';
+import { countedOf, heapInUse, loadOf, stretchOf } from './work.testing.js';
 
 const listening = (): { readonly blocks: Block[]; readonly seen: ReturnType<typeof observations> } => {
   const blocks: Block[] = [];
@@ -140,7 +140,7 @@ describe('windows in which nothing tells when what ran', () => {
 
   it('teach nothing where their work is not known as time', () => {
     const { blocks, seen } = listening();
-    const counts = { from: instant(0), to: instant(40), prefillTokens: 100, decodeTokens: 100, decodeSteps: 10 };
+    const counts = countedOf(0, 40, 100, 100, 10);
     seen.work([stretchOf(0, 40, [prefillOnly()], { groupEnd: instant(40), window: counts }), decode(40, 90)]);
     draw(seen.device(0), 1, 80, 0);
     expect(blocks.every(({ at, seconds }) => at - seconds >= 40 - 1e-6)).toBe(true);

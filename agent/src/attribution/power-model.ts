@@ -45,7 +45,6 @@ export interface PowerModel {
   idleWatts(): number;
   /** Whether the idle level was seen, rather than taken from the rest. */
   knowsIdle(): boolean;
-  debug(): unknown;
 }
 
 /** Units that keep the columns of the fit of like size. */
@@ -136,7 +135,6 @@ export function powerModel(): PowerModel {
     },
     ready,
     idleWatts,
-    debug: () => ({ idle: idleWatts(), b: working.solution()?.coefficients, se: [0, 1, 2, 3, 4].map((i) => working.solution()?.errorOf([0, 1, 2, 3, 4].map((j) => (i === j ? 1 : 0)))) }),
     knowsIdle: () => idle.weight() > 0,
     judge({ state, work }) {
       if (state === 'work') return judgeWork(work);

@@ -20,6 +20,7 @@ export interface Placed {
   readonly firstToken: Instant;
   /** Computed; undefined where a request does not say. */
   readonly promptTokens: number | undefined;
+  readonly requests: readonly RequestWithFirstToken[];
 }
 
 export interface RequestsWork {
@@ -71,7 +72,7 @@ export function requestsWork({ prefills, pace }: Learnt): RequestsWork {
         const promptTokens = batch.reduce<number | undefined>((sum, { tokens }) => (sum === undefined || tokens.input === undefined ? undefined : sum + tokens.input), 0);
         const takes = prefills.seconds(promptTokens);
         until = takes === undefined ? from : Math.max(from, Math.min(until, firstToken) - takes);
-        return batch.some(({ start }) => start < before) ? [{ from: instant(Math.min(until, firstToken)), firstToken, promptTokens }] : [];
+        return batch.some(({ start }) => start < before) ? [{ from: instant(Math.min(until, firstToken)), firstToken, promptTokens, requests: batch }] : [];
       });
     },
   };

@@ -16,10 +16,11 @@ import type { EngineFacts, Evidence, Role, StepsEvidence, WindowEvidence } from 
 import { learnt, type Learnt } from './learnt.js';
 import type { Began } from './pace.js';
 import { requestsWork } from './requests-work.js';
-import { decodeOnly, DOUBT, NO_LOAD, plus, prefillOnly, type Counts, type Load, type Stretch, type Work } from './work.js';
+import { decodeOnly, DOUBT, NO_LOAD, plus, prefillOnly, type Counts, type Load, type Part, type RequestRef, type Stretch, type Who, type Work } from './work.js';
 
 export interface Timeline {
-  evidence(evidence: Evidence): void;
+  /** @returns for a request: what stretches call it */
+  evidence(evidence: Evidence): RequestRef | undefined;
   engine(facts: EngineFacts): void;
   /** Requests are fully known here: nobody running means idle. */
   whole(from: Instant, to: Instant): void;
@@ -34,7 +35,12 @@ interface Edge {
   readonly at: Instant;
   readonly step: 1 | -1;
   /** A counter, requests in their prefill or decode, iterations, or a window. */
-  readonly what: Counter | Prompting | Decoding | Work | WindowPart | Resting;
+  readonly what: Counter | Prompting | Decoding | Waiting | Work | WindowPart | Resting;
+}
+
+/** A request from its arrival to its first token. */
+interface Waiting {
+  readonly waits: RequestRef;
 }
 
 /** Nobody runs on an engine or rank; without one: on none. */
@@ -50,12 +56,14 @@ interface WindowPart {
 
 /** Requests in their prefill; per second. */
 interface Prompting {
+  readonly who: readonly Part[];
   readonly prompted: number;
   readonly iterations: number;
 }
 
 /** A request in its decode. */
 interface Decoding {
+  readonly request: RequestRef;
   readonly decoding: number;
   readonly outputTokens: number;
   readonly kvTokens: number;
@@ -68,6 +76,8 @@ export interface TimelineOptions {
   readonly roleOnly?: boolean;
   /** What is known already of how fast it works; it is learnt on. */
   readonly knows?: Learnt;
+  /** Stretches tell whose work it was. */
+  readonly tellWho?: boolean;
 }
 
 /** Between two iterations of an engine that has requests lies no more than this; it belongs to the iteration before it. */
@@ -82,7 +92,7 @@ const USUAL_CHUNK_TOKENS = 4_096;
 /** Fewer decode steps per iteration with prompts than this: the engine does not mix them. */
 const LEAST_MIXING = 0.2;
 
-export function timeline({ begin, role, roleOnly = false, knows = learnt() }: TimelineOptions): Timeline {
+export function timeline({ begin, role, roleOnly = false, knows = learnt(), tellWho = false }: TimelineOptions): Timeline {
   const count: Record<Counter, number> = { prefill: 0, decode: 0, waiting: 0, active: 0, whole: 0, hole: 0, windowBusy: 0, windowIdle: 0, windowUnknown: 0 };
   const iterations = new Set<Work>();
   const windows = new Set<WindowPart>();
@@ -98,7 +108,14 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
   let frontier = begin;
   let chunkTokens = USUAL_CHUNK_TOKENS;
   /** Of all requests in their prefill at the moment of the sweep. */
-  let prompting: Prompting = { prompted: 0, iterations: 0 };
+  let prompting = { prompted: 0, iterations: 0 };
+  const refs = new WeakMap<Evidence, RequestRef>();
+  const prompts = new Set<Prompting>();
+  const waiting = new Set<Waiting>();
+  const present = new Map<RequestRef, { readonly at: Instant; readonly passed: number }>();
+  /** Requests × seconds so far. */
+  let passed = 0;
+  let who: Who | undefined;
   /** KV tokens of all that decode. */
   let context = 0;
   const began = new Map<Decoding, Began>();
@@ -233,10 +250,10 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
   }
 
   function place(before: Instant): void {
-    for (const { from, firstToken, promptTokens } of requests.place(before)) {
+    for (const { from, firstToken, promptTokens, requests: batch } of requests.place(before)) {
       const time = Math.max(1e-6, firstToken - from);
       // Each prompt takes an iteration at least, and one for each chunk.
-      add(from, firstToken, { prompted: (promptTokens ?? 0) / time, iterations: Math.ceil((promptTokens ?? 1) / chunkTokens) / time });
+      add(from, firstToken, { who: batch.flatMap((request) => partOf(refs.get(request), request.tokens.input ?? 1)), prompted: (promptTokens ?? 0) / time, iterations: Math.ceil((promptTokens ?? 1) / chunkTokens) / time });
     }
   }
 
@@ -247,9 +264,20 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
       else resting.delete(what);
     } else if ('prompted' in what) {
       count.prefill += step;
+      if (step > 0) prompts.add(what);
+      else prompts.delete(what);
+      who = undefined;
       prompting = count.prefill === 0 ? { prompted: 0, iterations: 0 } : { prompted: prompting.prompted + step * what.prompted, iterations: prompting.iterations + step * what.iterations };
+    } else if ('waits' in what) {
+      count.waiting += step;
+      come(what.waits, step);
+      if (step > 0) waiting.add(what);
+      else waiting.delete(what);
+      who = undefined;
     } else if ('decoding' in what) {
       count.decode += step;
+      come(what.request, step);
+      who = undefined;
       context = count.decode === 0 ? 0 : context + step * what.kvTokens;
       if (step > 0) began.set(what, decodePace.began());
       else {
@@ -281,6 +309,22 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
     if (count.windowBusy > 0) return role ? inRole() : plain('active');
     return plain(count.windowIdle > 0 && count.windowUnknown === 0 && count.hole === 0 ? 'idle' : 'unknown');
   };
+
+  /** A request comes or goes: how many ran beside it is known when it goes. */
+  function come(request: RequestRef, step: 1 | -1): void {
+    if (!tellWho) return;
+    const before = present.get(request);
+    if (step > 0) present.set(request, before ?? { at: frontier, passed });
+    else if (before && frontier > before.at) request.concurrency = (passed - before.passed) / (frontier - before.at);
+  }
+
+  function whoNow(): Who {
+    who ??= {
+      prefill: prompts.size > 0 ? [...prompts].flatMap((each) => each.who) : [...waiting].map(({ waits }) => ({ request: waits, weight: 1 })),
+      decode: [...began.keys()].map(({ request }) => ({ request, weight: 1 })),
+    };
+    return who;
+  }
 
   /** Every rank that is known to run iterations, and every one that a window is about, says that nobody runs there. */
   function allRest(): boolean {
@@ -316,20 +360,24 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
     evidence(evidence) {
       switch (evidence.kind) {
         case 'steps':
-          return steps(evidence);
+          return void steps(evidence);
         case 'window':
-          return window(evidence);
+          return void window(evidence);
         case 'idle':
-          return add(evidence.from, evidence.to, { resting: evidence.rank });
+          return void add(evidence.from, evidence.to, { resting: evidence.rank });
         case 'hole':
-          return add(evidence.from, evidence.to, 'hole');
+          return void add(evidence.from, evidence.to, 'hole');
         case 'request': {
           const { start, firstToken, end } = evidence;
-          if (firstToken === undefined) return add(start, end, 'active');
-          requests.add({ ...evidence, firstToken });
-          add(start, firstToken, 'waiting');
+          if (firstToken === undefined) return void add(start, end, 'active');
+          const request: RequestRef = { id: evidence.id };
+          const known = { ...evidence, firstToken };
+          refs.set(known, request);
+          requests.add(known);
+          add(start, firstToken, { waits: request });
           const { input = 0, cachedInput = 0, output = 0 } = evidence.tokens;
-          return add(firstToken, end, { decoding: 1, outputTokens: output, kvTokens: input + cachedInput + output / 2 });
+          add(firstToken, end, { request, decoding: 1, outputTokens: output, kvTokens: input + cachedInput + output / 2 });
+          return request;
         }
       }
     },
@@ -348,14 +396,18 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt() }: Ti
         }
         const next = edges.peek();
         const until = next && next.at < to ? next.at : to;
+        passed += (count.waiting + count.decode) * (until - frontier);
         decodePace.pass(until - frontier, count.decode > 0, prompting.iterations);
-        stretches.push(stretch(frontier, until));
+        const piece = stretch(frontier, until);
+        stretches.push(tellWho && piece.state === 'work' ? { ...piece, who: whoNow() } : piece);
         frontier = until;
       }
       return stretches;
     },
   };
 }
+
+const partOf = (request: RequestRef | undefined, weight: number): Part[] => (request ? [{ request, weight }] : []);
 
 const ofRole = (role: Role | undefined): Work => (role === 'prefill' ? prefillOnly() : decodeOnly());
 

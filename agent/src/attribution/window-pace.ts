@@ -36,7 +36,6 @@ export interface Laid {
 }
 
 export interface WindowPace {
-  debug(): unknown;
   /** Of a window in which somebody ran all the time. */
   learn(counts: WindowCounts): void;
   layOut(counts: WindowCounts): Laid | undefined;
@@ -68,7 +67,6 @@ export function windowPace(): WindowPace {
   let mixed = 0;
   let open = NOTHING;
   return {
-    debug: () => ({ b: fit.solution()?.coefficients, se: [0, 1, 2, 3].map((i) => fit.solution()?.errorOf([0, 1, 2, 3].map((j) => (i === j ? 1 : 0)))), mixed, w: fit.weight() }),
     learn(counts) {
       mixed = mixed * FADE + (counts.promptTokens > 0 && counts.decodedTokens > 0 ? 1 : 0);
       open = { columns: columns(counts).map((value, index) => value + (open.columns[index] ?? 0)), seconds: open.seconds + counts.seconds };

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { setFlagsFromString } from 'node:v8';
 import { instant, tokens, type Instant } from '@joulebook/shared/units.js';
 import type { RequestEvidence, StepsEvidence, TokenCounts, WindowEvidence } from '../sources/source.js';
-import { NO_LOAD, type Load, type Stretch, type Work } from './work.js';
+import { NO_LOAD, type Counts, type Load, type Stretch, type Work } from './work.js';
 
 export const countsOf = (input?: number, output?: number): TokenCounts => ({ ...(input !== undefined && { input: tokens(input) }), ...(output !== undefined && { output: tokens(output) }) });
 
@@ -28,7 +28,10 @@ export const windowOf = (from: number, to: number, rest: Partial<WindowEvidence>
 
 export const loadOf = (load: Partial<Load>): Load => ({ ...NO_LOAD, ...load });
 
-export const stretchOf = (from: number, to: number, work: readonly Work[], rest: Partial<Stretch> = {}): Stretch => ({ from: instant(from), to: instant(to), state: 'work', work, ...rest });
+export const stretchOf = (from: number, to: number, work: readonly Work[], rest: Partial<Stretch> = {}): Stretch => ({ from: instant(from), to: instant(to), state: 'work', work, doubt: 0, ...rest });
+
+/** Counts of a window whose work is not known as time. */
+export const countedOf = (from: number, to: number, prefillTokens: number, decodeTokens: number, decodeSteps: number): Counts => ({ from: instant(from), to: instant(to), prefillTokens, decodeTokens, decodeSteps, counted: true });
 
 /** Bytes that are really in use. */
 export function heapInUse(): number {

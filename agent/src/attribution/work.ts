@@ -44,10 +44,30 @@ export interface Stretch {
   readonly work: readonly Work[];
   /** By how much the ratio of prefill to decode in what is divided by a model may be off (95 %, relative). */
   readonly doubt: number;
+  /** Whose work it was, where requests are told and asked for. */
+  readonly who?: Who;
   /** Until here nothing tells when which ran: the stretches up to then are laid out in some order, and are one to measuring. */
   readonly groupEnd?: Instant;
   /** Counts of such a group whose work is not known as time. */
   readonly window?: Counts;
+}
+
+export interface Who {
+  readonly prefill: readonly Part[];
+  readonly decode: readonly Part[];
+}
+
+/** A request and its part of a phase; weights need not add up to 1. */
+export interface Part {
+  readonly request: RequestRef;
+  readonly weight: number;
+}
+
+/** One request; known by identity. */
+export interface RequestRef {
+  readonly id: string;
+  /** Requests running at a time while it ran, itself included; known once it has ended. */
+  concurrency?: number;
 }
 
 /** What counters tell of a window: work done in it, and how long it was. */

@@ -1,7 +1,8 @@
 /** What the books of a device have in common: what was drawn, and how it gets into facts. */
+import type { Phase } from '@joulebook/shared/slice.js';
 import type { Instant } from '@joulebook/shared/units.js';
 import { divideWhole } from '../attribution/split.js';
-import type { Stretch } from '../attribution/work.js';
+import type { RequestRef, Stretch } from '../attribution/work.js';
 import type { Edge, Span } from '../sampler/integrator.js';
 import type { Deployment } from '../sources/deployments.js';
 import type { Channel } from '../sources/source.js';
@@ -61,18 +62,29 @@ export interface TimedPart extends Part<Owner> {
   readonly at: Instant;
   readonly seconds: number;
   readonly askedSeconds: number;
+  /** Whose it was, with weights that need not add up to 1. */
+  readonly requests?: Map<RequestRef, number>;
+}
+
+/** What single requests drew, in µJ. */
+export interface RequestBook {
+  drew(request: RequestRef, phase: Phase, microjoules: number): void;
 }
 
 /** Divides whole µJ over the parts exactly, and books them. Weights are of energy and need not add up to 1. */
-export function bookParts(slicer: Slicer, channel: Channel, drawn: Drawn, parts: readonly TimedPart[]): void {
+export function bookParts(slicer: Slicer, channel: Channel, drawn: Drawn, parts: readonly TimedPart[], requestBook?: RequestBook): void {
   const sum = parts.reduce((total, { weight }) => total + weight, 0);
   const weights = sum > 0 ? parts.map(({ weight }) => weight) : parts.map(() => 1);
   const whole = divideWhole(drawn.microjoules, weights);
   const low = divideWhole(Math.round(drawn.low), weights);
   const high = divideWhole(Math.round(drawn.high), weights);
   const all = weights.reduce((total, weight) => total + weight, 0);
-  for (const [index, { owner, phase, modelled, division, at, seconds, askedSeconds }] of parts.entries()) {
+  for (const [index, { owner, phase, modelled, division, at, seconds, askedSeconds, requests }] of parts.entries()) {
     const share = whole[index] ?? 0;
+    if (requestBook && requests && requests.size > 0) {
+      const shares = divideWhole(share, [...requests.values()]);
+      for (const [place, request] of [...requests.keys()].entries()) requestBook.drew(request, phase, shares[place] ?? 0);
+    }
     slicer.energy(at, {
       ...owner?.subject(),
       device: channel.device,

@@ -8,17 +8,19 @@
  * Every piece between two neighbouring edges has one energy, one set of shares and one slice. Its whole µJ are divided
  * exactly, so prefill + decode + active + idle + unknown = measured for each device and slice.
  */
-import { latencyBucket, OUTCOMES, type TokenKind } from '@joulebook/shared/slice.js';
+import { bandOf, latencyBucket, OUTCOMES, type TokenKind } from '@joulebook/shared/slice.js';
 import { elapsed, instant, later, seconds, type Instant } from '@joulebook/shared/units.js';
 import type { Edge, Gap, Span, Window } from '../sampler/integrator.js';
 import { servedBy, type Deployment } from '../sources/deployments.js';
 import type { Channel, Flagged, RequestEvidence, ServingEvent, StepsEvidence, WindowEvidence } from '../sources/source.js';
+import TinyQueue from 'tinyqueue';
 import { attribution, type Attribution } from '../attribution/attribution.js';
 import { timeline, type Timeline } from '../attribution/timeline.js';
-import type { Device, Owner } from './book.js';
+import type { RequestRef } from '../attribution/work.js';
+import type { Device, Owner, RequestBook } from './book.js';
 import { gpuBook } from './gpu-book.js';
 import { gpuHistory } from './gpu-history.js';
-import type { Slicer, Subject } from './slicer.js';
+import type { RequestFact, Slicer, Subject } from './slicer.js';
 import { wideBook } from './wide-book.js';
 
 export interface Correlator {
@@ -69,13 +71,17 @@ export interface CorrelatorOptions {
   readonly slicer: Slicer;
   /** What is known already of how the deployments draw power, by name; it is learnt on. */
   readonly attributions?: Map<string, Attribution>;
+  /** Each request is a fact of its own, with the energy it drew. For recordings: live, a request is told when its time is booked. */
+  readonly tellRequests?: boolean;
 }
 
+/** An offset, or a change of it, that a person should hear of. */
+const WORTH_TELLING_SECONDS = 0.2;
 /** Evidence may lie on another clock than the readings, and sensors show late: evidence from so long before and after is of use. */
 const MARGIN_SECONDS = 5;
 
 export function correlator(options: CorrelatorOptions): Correlator {
-  const { slicer, window, attributions = new Map<string, Attribution>() } = options;
+  const { slicer, window, attributions = new Map<string, Attribution>(), tellRequests = false } = options;
   for (const known of attributions.values()) known.rewind();
   const attributionOf = ({ name }: { readonly name: string }): Attribution => {
     const known = attributions.get(name) ?? attribution();
@@ -88,7 +94,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     return {
       ...deployment,
       models,
-      timeline: timeline({ begin: later(window.from, seconds(-MARGIN_SECONDS)), role: deployment.role, roleOnly: deployment.roleOnly ?? false, knows: attributionOf(deployment).knows }),
+      timeline: timeline({ begin: later(window.from, seconds(-MARGIN_SECONDS)), role: deployment.role, roleOnly: deployment.roleOnly ?? false, knows: attributionOf(deployment).knows, tellWho: tellRequests }),
       // Energy carries the model only where there is no doubt which one it was.
       subject: () => ({ deployment: deployment.name, model: models.size === 1 ? [...models][0] : undefined }),
     };
@@ -96,6 +102,19 @@ export function correlator(options: CorrelatorOptions): Correlator {
   const assigned = new Map<string, ReadonlySet<string>>();
   const runsOn = (deployment: DeploymentState, channel: Channel): boolean => assigned.get(deployment.name)?.has(channel.device) ?? servedBy(deployment, channel);
 
+  /** What requests drew that have not ended, and those that have ended but are not booked whole. */
+  const drew = new Map<RequestRef, { prefill: number; decode: number }>();
+  const ended = new TinyQueue<{ readonly at: Instant; readonly ref: RequestRef; readonly fact: RequestFact }>([], (a, b) => a.at - b.at);
+  const requestBook: RequestBook | undefined = tellRequests
+    ? {
+        drew(request, phase, microjoules) {
+          if (phase !== 'prefill' && phase !== 'decode') return;
+          const sum = drew.get(request) ?? { prefill: 0, decode: 0 };
+          sum[phase] += microjoules;
+          drew.set(request, sum);
+        },
+      }
+    : undefined;
   const gpus = gpuHistory<Owner>();
   const devices = new Map<string, Device>();
   let frontier = window.from;
@@ -111,7 +130,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     const known = devices.get(key);
     if (known) return known;
     const parts = { channel, owners: () => deployments.filter((deployment) => runsOn(deployment, channel)), slicer, history: gpus, begin: frontier };
-    const device = channel.boundary === 'gpu' ? gpuBook({ ...parts, attributionOf }) : wideBook({ ...parts, sharesOf: (owner, stretch) => attributionOf(owner).judge(stretch) });
+    const device = channel.boundary === 'gpu' ? gpuBook({ ...parts, attributionOf, requestBook }) : wideBook({ ...parts, sharesOf: (owner, stretch) => attributionOf(owner).judge(stretch) });
     devices.set(key, device);
     sayIfShared(channel);
     return device;
@@ -134,7 +153,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
   }
 
   function request(state: DeploymentState, evidence: RequestEvidence, counts: boolean): void {
-    state.timeline.evidence(evidence);
+    const ref = state.timeline.evidence(evidence);
     const { start, end, firstToken } = evidence;
     if (evidence.model !== undefined) state.models.add(evidence.model);
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model, tenant: evidence.tenant };
@@ -149,7 +168,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     tokens(start, inputUntil, 'cachedInput', cachedInput, subject);
     tokens(firstToken ?? start, end, 'output', output, subject);
     if (end < window.from || (window.to !== undefined && end > window.to)) return;
-    slicer.requests(end, {
+    const fact: RequestFact = {
       ...subject,
       outcome: evidence.outcome,
       ttftBucket: firstToken === undefined ? undefined : latencyBucket(elapsed(start, firstToken)),
@@ -158,7 +177,37 @@ export function correlator(options: CorrelatorOptions): Correlator {
       inputTokens: input ?? 0,
       cachedInputTokens: cachedInput ?? 0,
       outputTokens: output ?? 0,
-    });
+    };
+    if (tellRequests && ref) ended.push({ at: end, ref, fact });
+    else slicer.requests(end, fact);
+  }
+
+  /** How far the evidence's clock and the sensors are apart, beyond what the sensors are known to blur; it was removed. */
+  function tellOffset(deployment: DeploymentState, from: Instant, to: Instant): void {
+    const offset = attributionOf(deployment).offset();
+    if (!offset) return;
+    slicer.gauge(from, to, 'attribution.offset', offset.seconds, deployment.subject());
+    const told = offsets.get(deployment.name);
+    if (Math.abs(offset.seconds - (told ?? 0)) < WORTH_TELLING_SECONDS) return;
+    offsets.set(deployment.name, offset.seconds);
+    slicer.flag(from, { ...deployment.subject(), code: 'CLOCK_OFFSET', detail: `the power of ${deployment.name} follows its evidence by ${offset.seconds.toFixed(2)} s (correlation ${offset.correlation.toFixed(2)}): clocks apart or sensors that lag; it was removed`, count: 1 });
+  }
+
+  /** Requests whose time is booked whole, with what they drew. */
+  function tellEnded(booked: Instant, last: boolean): void {
+    for (let next = ended.peek(); next && (last || next.at <= booked); next = ended.peek()) {
+      const { at, ref, fact } = next;
+      ended.pop();
+      const energy = drew.get(ref);
+      drew.delete(ref);
+      slicer.requests(at, {
+        ...fact,
+        request: ref.id,
+        inputBand: bandOf(fact.inputTokens + fact.cachedInputTokens),
+        ...(ref.concurrency !== undefined && { concurrencyBand: bandOf(ref.concurrency) }),
+        ...(energy && { prefillMicrojoules: energy.prefill, decodeMicrojoules: energy.decode }),
+      });
+    }
   }
 
   function counterWindow(state: DeploymentState, evidence: WindowEvidence, counts: boolean): void {
@@ -181,6 +230,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
   }
 
+  const offsets = new Map<string, number>();
   const samples = new Map<string, GaugeSample>();
   function gauge(subject: Subject & { device?: string | undefined }, sample: GaugeSample): void {
     const key = [sample.gauge, subject.device, subject.deployment, subject.model].join('\u0000');
@@ -242,7 +292,9 @@ export function correlator(options: CorrelatorOptions): Correlator {
     // The GPUs first: wider boundaries take their phases.
     for (const device of outer ?? []) device.sweep(booked, stretchesOf, last);
     gpus.forget(instant(Math.min(booked, ...(outer ?? []).map((device) => device.pendingFrom() ?? booked))));
+    if (booked > frontier) for (const deployment of deployments) tellOffset(deployment, frontier, booked);
     frontier = booked;
+    tellEnded(booked, last);
     return booked;
   }
 }

@@ -11,10 +11,10 @@ import type { Phase } from '@joulebook/shared/slice.js';
 import { instant, type Instant } from '@joulebook/shared/units.js';
 import type { Attribution, Division, Lane as AttributionLane } from '../attribution/attribution.js';
 import { pure } from '../attribution/split.js';
-import type { Stretch } from '../attribution/work.js';
+import type { RequestRef, Stretch } from '../attribution/work.js';
 import { energyBefore, type Span } from '../sampler/integrator.js';
 import type { Channel } from '../sources/source.js';
-import { bookParts, NOTHING, partOf, sumOf, type Device, type Drawn, type Owner, type TimedPart } from './book.js';
+import { bookParts, NOTHING, partOf, sumOf, type Device, type Drawn, type Owner, type RequestBook, type TimedPart } from './book.js';
 import { coarseness } from './coarseness.js';
 import type { GpuHistory } from './gpu-history.js';
 import type { Slicer } from './slicer.js';
@@ -47,9 +47,10 @@ export interface GpuBookParts {
   readonly slicer: Slicer;
   readonly history: GpuHistory<Owner>;
   readonly begin: Instant;
+  readonly requestBook?: RequestBook | undefined;
 }
 
-export function gpuBook({ channel, owners, attributionOf, slicer, history, begin }: GpuBookParts): Device {
+export function gpuBook({ channel, owners, attributionOf, slicer, history, begin, requestBook }: GpuBookParts): Device {
   const readings = coarseness();
   const blur = channel.measures === 'power' ? (channel.sensor.averagedOver ?? 0) : 0;
   const stated = channel.sensor.delay ?? 0;
@@ -147,18 +148,19 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       const weights = divided.reduce((sum, { weight }) => sum + weight, 0);
       const phases = new Set(divided.flatMap(({ shares }) => [...shares.of.keys()]));
       const doubtOf = doubtIn(pieces, divided);
+      if (owner && phases.has('active') && pieces.some(({ stretch: { work } }) => work.length > 0)) slicer.flag(frontier, { ...owner.subject(), code: 'UNDIVIDED', phase: 'active', detail: `prefill and decode ran at once, and too little of each was seen to divide what they drew: it is active`, count: 1, device: channel.device });
       for (const [index, { shares, weight }] of divided.entries()) {
         const piece = pieces[index];
         if (!piece) continue;
         const asked = piece.to - piece.from;
         const seen = spans.some((span) => span.from <= piece.from && span.to > piece.from) ? asked : 0;
-        for (const [phase, share] of shares.of) addPart(parts, slicer, { owner, phase, modelled: shares.modelled || (phases.size > 1 && weights !== whole), at: piece.from, weight: ((weights > 0 ? (weight * whole) / weights : asked) * share) / count, division: weights > 0 ? (doubtOf(phase) * weight * share * whole) / weights / count : 0, seconds: (seen * share) / count, askedSeconds: (asked * share) / count });
+        for (const [phase, share] of shares.of) addPart(parts, slicer, { ...whose(piece.stretch, phase, weight * share), owner, phase, modelled: shares.modelled || (phases.size > 1 && weights !== whole), at: piece.from, weight: ((weights > 0 ? (weight * whole) / weights : asked) * share) / count, division: weights > 0 ? (doubtOf(phase) * weight * share * whole) / weights / count : 0, seconds: (seen * share) / count, askedSeconds: (asked * share) / count });
       }
       while (lane.stretches[0] && lane.stretches[0].to <= to) lane.stretches.shift();
     }
     const drawn = take(to);
     const list = [...parts.values()];
-    bookParts(slicer, channel, drawn, list);
+    bookParts(slicer, channel, drawn, list, requestBook);
     const sum = list.reduce((total, { weight }) => total + weight, 0);
     history.record({ from: frontier, to, energy: drawn.microjoules, seconds: drawn.seconds, parts: list.map((part) => ({ ...part, weight: sum > 0 ? part.weight / sum : 1 / list.length, division: sum > 0 ? part.division / sum : 0 })) });
     lastParts = list;
@@ -217,6 +219,13 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
   };
 }
 
+/** Shares of a phase's weight between the requests that it was for. */
+function whose({ who }: Stretch, phase: Phase, weight: number): { requests?: Map<RequestRef, number> } {
+  if (!who || (phase !== 'prefill' && phase !== 'decode')) return {};
+  const sum = who[phase].reduce((total, part) => total + part.weight, 0);
+  return { requests: new Map(sum > 0 ? who[phase].map((part) => [part.request, (weight * part.weight) / sum]) : []) };
+}
+
 /**
  * Relative error of what a group gives to each phase: where the ratio of prefill to decode is off by the factor 1 + d, a
  * phase with share s of both is off by d·(1 − s).
@@ -233,5 +242,6 @@ function doubtIn(pieces: readonly Piece[], divided: readonly Division[]): (phase
 function addPart(parts: Map<string, TimedPart>, slicer: Slicer, part: TimedPart): void {
   const key = `${slicer.cellAt(part.at)}\u0000${part.owner?.name ?? ''}\u0000${part.phase satisfies Phase}\u0000${String(part.modelled)}`;
   const known = parts.get(key);
+  for (const [request, weight] of part.requests ?? []) known?.requests?.set(request, (known.requests.get(request) ?? 0) + weight);
   parts.set(key, known ? { ...known, weight: known.weight + part.weight, division: known.division + part.division, seconds: known.seconds + part.seconds, askedSeconds: known.askedSeconds + part.askedSeconds } : part);
 }

@@ -41,6 +41,13 @@ export interface RequestFact extends Subject {
   readonly inputTokens: number;
   readonly cachedInputTokens: number;
   readonly outputTokens: number;
+  /** Of single requests, where they are told apart. */
+  readonly request?: string | undefined;
+  readonly inputBand?: number | undefined;
+  readonly concurrencyBand?: number | undefined;
+  /** Whole µJ. */
+  readonly prefillMicrojoules?: number | undefined;
+  readonly decodeMicrojoules?: number | undefined;
 }
 
 export interface FlagFact extends Subject {
@@ -182,11 +189,11 @@ export function slicer(options: SlicerOptions): Slicer {
       }
       return undefined;
     },
-    requests(at, { outcome, ttftBucket, tpotBucket, tenant, ...amounts }) {
+    requests(at, { outcome, ttftBucket, tpotBucket, tenant, request, inputBand, concurrencyBand, prefillMicrojoules, decodeMicrojoules, ...amounts }) {
       const cell = place(at);
       const slice = fact<RequestsSlice>(
         cell,
-        ['requests', outcome, ttftBucket, tpotBucket, amounts.deployment, amounts.model, tenant],
+        ['requests', outcome, ttftBucket, tpotBucket, amounts.deployment, amounts.model, tenant, request, inputBand, concurrencyBand],
         () => ({
           kind: 'requests',
           ...dimensions(cell, amounts),
@@ -194,6 +201,9 @@ export function slicer(options: SlicerOptions): Slicer {
           outcome,
           ...(ttftBucket !== undefined && { ttftBucket }),
           ...(tpotBucket !== undefined && { tpotBucket }),
+          ...(request !== undefined && { request }),
+          ...(inputBand !== undefined && { inputBand }),
+          ...(concurrencyBand !== undefined && { concurrencyBand }),
           requests: 0,
           inputTokens: 0,
           cachedInputTokens: 0,
@@ -205,6 +215,8 @@ export function slicer(options: SlicerOptions): Slicer {
       slice.inputTokens += amounts.inputTokens;
       slice.cachedInputTokens += amounts.cachedInputTokens;
       slice.outputTokens += amounts.outputTokens;
+      if (prefillMicrojoules !== undefined) slice.prefillMicrojoules = microjoules((slice.prefillMicrojoules ?? 0) + prefillMicrojoules);
+      if (decodeMicrojoules !== undefined) slice.decodeMicrojoules = microjoules((slice.decodeMicrojoules ?? 0) + decodeMicrojoules);
     },
     gauge(from, to, gauge, value, subject) {
       for (const part of parts(from, to)) {

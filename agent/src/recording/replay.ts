@@ -76,7 +76,7 @@ export async function* replay(recording: Recording, options: ReplayOptions, summ
     await learn(opened, prepared, manifest, attributions, progress);
     const cells = slicer({ length: seconds(options.slice ?? manifest.slice ?? 1), window, site: manifest.site, labels: manifest.labels });
     const told = (at: Instant): void => progress({ doing: 'booking', at, window: prepared.window });
-    for await (const slices of playThrough(opened, prepared, cells, attributions, instant(Infinity), told)) {
+    for await (const slices of playThrough(opened, prepared, cells, attributions, { evidenceUntil: instant(Infinity), tellRequests: true, heard: told })) {
       for (const slice of slices) pending.push(slice);
       while (pending.length >= SLICES_PER_BATCH) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
     }
@@ -142,12 +142,19 @@ async function learn(opened: OpenedRecording, prepared: Prepared, manifest: Reco
   const enough = { from: window.from, to: instant(Math.min(window.to, window.from + LEARN_SECONDS)) };
   const slices = slicer({ length: seconds(10), window: enough, site: manifest.site, labels: manifest.labels });
   const told = (at: Instant): void => progress({ doing: 'learning', at, window: enough });
-  for await (const _ of playThrough(opened, { ...prepared, window: enough, flagged: [] }, slices, attributions, enough.to, told));
+  for await (const _ of playThrough(opened, { ...prepared, window: enough, flagged: [] }, slices, attributions, { evidenceUntil: enough.to, tellRequests: false, heard: told }));
 }
 
-/** @param evidenceUntil how far evidence is asked for: behind the window it has only tokens to tell, which are outside */
-async function* playThrough(opened: OpenedRecording, { window, channels, deployments, serving, flagged }: Prepared, slices: Slicer, attributions: Map<string, Attribution>, evidenceUntil: Instant, heard: Heard): AsyncGenerator<Slice[]> {
-  const facts = correlator({ deployments, window, slicer: slices, attributions });
+interface PlayThrough {
+  /** How far evidence is asked for: behind the window it has only tokens to tell, which are outside. */
+  readonly evidenceUntil: Instant;
+  /** Each request is a fact of its own, with what it drew. */
+  readonly tellRequests: boolean;
+  readonly heard: Heard;
+}
+
+async function* playThrough(opened: OpenedRecording, { window, channels, deployments, serving, flagged }: Prepared, slices: Slicer, attributions: Map<string, Attribution>, { evidenceUntil, tellRequests, heard }: PlayThrough): AsyncGenerator<Slice[]> {
+  const facts = correlator({ deployments, window, slicer: slices, attributions, tellRequests });
   for (const { channel } of channels) if (channel.use !== 'check') facts.watch(channel);
   for (const each of flagged) facts.flag(each);
   for (const [deployment, extent] of wholeExtents(serving)) facts.whole(deployment, extent.from, extent.to);

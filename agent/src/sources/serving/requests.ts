@@ -87,7 +87,7 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
     const model = read.model ?? entry.model;
     rows.push({
       kind: 'request',
-      id: `${file.label}:${row.line}`,
+      id: read.id ?? `${file.label}:${row.line}`,
       start: read.start,
       ...(read.firstToken !== undefined && { firstToken: read.firstToken }),
       end: read.end,

@@ -55,7 +55,8 @@ interface Sums {
 interface Group {
   readonly stamp: Instant;
   readonly lines: IterationLine[];
-  readonly joined: boolean;
+  /** Number of the chain. */
+  readonly chain: number;
   readonly whole: boolean;
   readonly before: Sums;
   readonly first: Sums;
@@ -86,6 +87,7 @@ export function moments(): Moments {
   /** Of the current chain, settled; and what follows. */
   let chain: Group[] = [];
   let ahead: Group[] = [];
+  let chains = 0;
   let end = instant(-Infinity);
   /** The earliest that the last iteration can have ended. */
   let earliest = -Infinity;
@@ -94,22 +96,16 @@ export function moments(): Moments {
   let trusted: boolean | undefined;
   const learnt: { gap: number | undefined; pace: number | undefined } = { gap: undefined, pace: undefined };
   /** Where the chain was found to be, at the end of its last settled iteration. */
-  let found: { readonly at: number; readonly sums: Sums; readonly gap: number } | undefined;
+  let found: { readonly chain: number; readonly at: number; readonly sums: Sums; readonly gap: number } | undefined;
 
   const tail = (): Group | undefined => ahead.at(-1) ?? chain.at(-1);
 
   function goesOn(line: IterationLine, stamp: Instant, last: Group): boolean {
     if (stamp < last.stamp || stamp - last.stamp > 2 * SECOND + Math.max(line.elapsed ?? 0, line.contextTokens / SLOWEST_PREFILL)) return false;
-    if (trusted !== true || !found) return true;
+    if (trusted !== true || found?.chain !== last.chain) return true;
     const sums = plus(last.last, line);
     const expected = found.at + sums.elapsed - found.sums.elapsed + found.gap * (sums.lines - found.sums.lines);
     return stamp <= expected + BROKEN && expected - BROKEN < stamp + SECOND;
-  }
-
-  /** Groups from the first pending one to the end of its chain, or as far as is read. */
-  function chainAhead(): Group[] {
-    const next = ahead.findIndex((group, index) => index > 0 && !group.joined);
-    return next < 0 ? ahead : ahead.slice(0, next);
   }
 
   function judge(groups: readonly Group[]): boolean | undefined {
@@ -160,16 +156,14 @@ export function moments(): Moments {
   function settleFirst(): Placed[] {
     const [group] = ahead;
     if (!group) return [];
-    const coming = chainAhead();
-    if (!group.joined) {
-      chain = [];
-      found = undefined;
-    }
+    const coming = ahead.filter((each) => each.chain === group.chain);
+    const begins = chain[0]?.chain !== group.chain;
+    if (begins) chain = [];
     const readTo = group.stamp + AHEAD;
     const window = [...chain, ...coming.filter(({ stamp }) => stamp <= readTo)];
     trusted = judge(window) ?? trusted ?? (judge(ahead) === true ? true : undefined);
     const byElapsed = trusted ?? median(window.flatMap(({ lines }) => lines.map(({ elapsed }) => elapsed ?? 0))) >= SHORTEST_ITERATION;
-    if (!group.joined) begunAfter = earliest;
+    if (begins) begunAfter = earliest;
     const limits = { notBefore: begunAfter, notAfter: window.at(-1) === coming.at(-1) ? latestBegin(ahead.slice(coming.length), byElapsed) : Infinity };
     let best = phase(group, window, limits, byElapsed, REACHES[0]);
     for (const reach of REACHES.slice(1)) if (best.room < 0) best = phase(group, window, limits, byElapsed, reach);
@@ -182,7 +176,7 @@ export function moments(): Moments {
     const endOf = (sums: Sums): number => begin + (byElapsed ? sums.elapsed - base.elapsed + pace * (sums.lines - base.lines - 1) : pace * (sums.work - base.work));
     const length = (line: IterationLine): number => (byElapsed ? Math.max(0, (line.elapsed ?? 0) + gap) : pace * workOf(line));
     const [head] = lines;
-    const from = group.joined && chain.length > 0 ? end : instant(Math.max(end, endOf(first) - (byElapsed ? (head?.elapsed ?? 0) : pace * (first.work - before.work))));
+    const from = chain.length > 0 ? end : instant(Math.max(end, endOf(first) - (byElapsed ? (head?.elapsed ?? 0) : pace * (first.work - before.work))));
     const until = endOf(last) + (goesOnAfter ? gap : 0);
     const lengths = lines.map(length);
     const whole_ = lengths.reduce((sum, each) => sum + each, 0) - (goesOnAfter ? 0 : gap);
@@ -198,7 +192,7 @@ export function moments(): Moments {
     });
     end = instant(at);
     earliest = Math.min(at, endOf(last) - Math.max(0, room) / 2);
-    found = room >= 0 && byElapsed ? { at: endOf(last), sums: last, gap } : undefined;
+    found = room >= 0 && byElapsed ? { chain: group.chain, at: endOf(last), sums: last, gap } : undefined;
     chain = [...chain.filter((each) => each.stamp >= stamp - REACHES[0]), group];
     ahead = ahead.slice(1);
     return { from, ends, lines, exact: trusted === true, whole };
@@ -213,22 +207,17 @@ export function moments(): Moments {
   return {
     add(line, stamp, { joined, whole }) {
       const last = tail();
-      if (last && joined && goesOn(line, stamp, last)) {
-        const sums = plus(last.last, line);
-        if (stamp === last.stamp && ahead.length > 0) {
-          last.lines.push(line);
-          last.last = sums;
-        } else ahead.push({ stamp, lines: [line], joined: true, whole, before: last.last, first: sums, last: sums });
-      } else {
-        const sums = plus(NONE, line);
-        ahead.push({ stamp, lines: [line], joined: false, whole, before: NONE, first: sums, last: sums });
-      }
+      const after = last && joined && goesOn(line, stamp, last) ? last : undefined;
+      const sums = plus(after?.last ?? NONE, line);
+      if (after && after === ahead.at(-1) && stamp === after.stamp) {
+        after.lines.push(line);
+        after.last = sums;
+      } else ahead.push({ stamp, lines: [line], chain: after?.chain ?? (chains += 1), whole, before: after?.last ?? NONE, first: sums, last: sums });
       return settle((group) => group.stamp < stamp - AHEAD);
     },
     flush: () => settle(() => true),
     restart() {
       chain = [];
-      found = undefined;
       end = instant(-Infinity);
       earliest = -Infinity;
     },
