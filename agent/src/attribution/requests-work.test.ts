@@ -82,7 +82,7 @@ it('says no number of prompt tokens where one of a batch is not known', () => {
   const work = known();
   work.add(requestOf(0, 5, 9, 1_000, 10));
   work.add({ ...requestOf(1, 5, 9, 1_000, 10), tokens: {} });
-  expect(work.place(instant(20))).toEqual([{ from: 0, firstToken: 5, promptTokens: undefined }]);
+  expect(placed(work, 20)).toEqual(['0.00-5.00 undefined']);
 });
 
 it('teaches how long prompts take from the requests it places', () => {

@@ -12,15 +12,19 @@
  */
 import { instant, type Instant } from '@joulebook/shared/units.js';
 import TinyQueue from 'tinyqueue';
-import type { EngineFacts, Evidence, Role, StepsEvidence, WindowEvidence } from '../sources/source.js';
+import type { EngineFacts, Evidence, Role, StepsEvidence } from '../sources/source.js';
 import { learnt, type Learnt } from './learnt.js';
 import type { Began } from './pace.js';
 import { requestsWork } from './requests-work.js';
-import { decodeOnly, DOUBT, NO_LOAD, plus, prefillOnly, type Counts, type Load, type Part, type RequestRef, type Stretch, type Who, type Work } from './work.js';
+import { LEAST_MIXING, stretchOf, windowsWork, type WindowPart } from './windows-work.js';
+import { decodeOnly, DOUBT, NO_LOAD, plus, prefillOnly, type Load, type Part, type RequestRef, type Stretch, type Who, type Work } from './work.js';
 
 export interface Timeline {
-  /** @returns for a request: what stretches call it */
-  evidence(evidence: Evidence): RequestRef | undefined;
+  /**
+   * @param counting it is of the source that counts the deployment's tokens
+   * @returns for a request: what stretches call it
+   */
+  evidence(evidence: Evidence, counting?: boolean): RequestRef | undefined;
   engine(facts: EngineFacts): void;
   /** Requests are fully known here: nobody running means idle. */
   whole(from: Instant, to: Instant): void;
@@ -29,7 +33,7 @@ export interface Timeline {
 }
 
 /** How many of each are on at a moment of the sweep. */
-type Counter = 'prefill' | 'decode' | 'waiting' | 'active' | 'whole' | 'hole' | 'windowBusy' | 'windowIdle' | 'windowUnknown';
+type Counter = 'prefill' | 'decode' | 'waiting' | 'active' | 'whole' | 'hole';
 
 interface Edge {
   readonly at: Instant;
@@ -46,12 +50,6 @@ interface Waiting {
 /** Nobody runs on an engine or rank; without one: on none. */
 interface Resting {
   readonly resting: string | undefined;
-}
-
-/** Work of a window, laid out in it; undefined: how long it took is not known. */
-interface WindowPart {
-  readonly counts: Counts;
-  readonly work: Work | undefined;
 }
 
 /** Requests in their prefill; per second. */
@@ -85,15 +83,13 @@ const LONGEST_PAUSE_SECONDS = 0.5;
 /** Iterations of unknown moments are settled in runs of about so long, without pauses longer than that in them. */
 const RUN_SECONDS = 3;
 const RUN_GAP_SECONDS = 0.1;
-/** In a longer window somebody may come and go. */
-const LONG_WINDOW_SECONDS = 3;
+/** An engine that told iterations so lately still tells them. */
+const SILENCE_SECONDS = 30;
 /** Most prompt tokens in an iteration where the engine does not say it. */
 const USUAL_CHUNK_TOKENS = 4_096;
-/** Fewer decode steps per iteration with prompts than this: the engine does not mix them. */
-const LEAST_MIXING = 0.2;
 
 export function timeline({ begin, role, roleOnly = false, knows = learnt(), tellWho = false }: TimelineOptions): Timeline {
-  const count: Record<Counter, number> = { prefill: 0, decode: 0, waiting: 0, active: 0, whole: 0, hole: 0, windowBusy: 0, windowIdle: 0, windowUnknown: 0 };
+  const count: Record<Counter, number> = { prefill: 0, decode: 0, waiting: 0, active: 0, whole: 0, hole: 0 };
   const iterations = new Set<Work>();
   const windows = new Set<WindowPart>();
   const resting = new Set<Resting>();
@@ -104,7 +100,8 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
   const last = new Map<string, { readonly evidence: StepsEvidence; readonly work: Work }>();
   /** Iterations in order whose moments are still to be settled. */
   const runs = new Map<string | undefined, StepsEvidence[]>();
-  const looks = new Map<string, WindowEvidence>();
+  const windowParts = windowsWork(knows.windows);
+  const told = new Map<string, { from: number; to: number }[]>();
   let frontier = begin;
   let chunkTokens = USUAL_CHUNK_TOKENS;
   /** Of all requests in their prefill at the moment of the sweep. */
@@ -175,6 +172,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
     const before = last.get(rank);
     const pause = before ? evidence.from - before.evidence.to : Infinity;
     if (before && pause > 0 && pause <= LONGEST_PAUSE_SECONDS) add(before.evidence.to, evidence.from, { ...before.work });
+    tells(rank, evidence);
     const work = workOf(evidence);
     if (!work) return;
     last.set(rank, { evidence, work });
@@ -197,56 +195,6 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
       decode: { ...answer, busy: Math.min(each, alone.decode(decodes / number, kvTokens) ?? each / 2) / each },
       mixing: 'iteration',
     };
-  }
-
-  function window(evidence: WindowEvidence): void {
-    const key = `${evidence.rank ?? ''}\u0000${evidence.model ?? ''}`;
-    const before = looks.get(key);
-    looks.set(key, evidence);
-    const { from, to, tokens, busy, saturated, credits, running, phaseSeconds } = evidence;
-    const input = tokens.input === undefined && tokens.cachedInput === undefined ? undefined : (tokens.input ?? 0);
-    const { output } = tokens;
-    const prefillTokens = evidence.prefillTokens ?? input ?? 0;
-    const sequenceSeconds = sequenceSecondsOf(evidence, before);
-    const sequences = Math.max(1, evidence.decodeSteps !== undefined && evidence.decodeSteps > 0 ? (output ?? 0) / evidence.decodeSteps : sequenceSeconds / (to - from));
-    if (prefillTokens > 0 || (output ?? 0) > 0) {
-      // One that only knows its output can't tell what else ran.
-      if (input === undefined && evidence.prefillTokens === undefined && phaseSeconds === undefined) return add(from, to, 'windowBusy');
-      if (output === undefined) return add(from, to, 'windowBusy');
-      const counts = { from, to, rank: evidence.rank, prefillTokens, decodeTokens: output, decodeSteps: evidence.decodeSteps ?? output / sequences, phaseSeconds, counted: phaseSeconds !== undefined || evidence.decodeSteps !== undefined || evidence.sequenceSeconds !== undefined };
-      const atBothEnds = Math.min(running ?? 0, before?.to === from ? (before.running ?? 0) : 0);
-      return layOut(counts, { sequences, prompts: promptsOf(evidence), kvUsage: ((evidence.kvUsage ?? 0) + (before?.kvUsage ?? evidence.kvUsage ?? 0)) / 2, counted: counts.counted, wholly: atBothEnds >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1) });
-    }
-    if (saturated) return add(from, to, 'windowBusy');
-    // A request runs and yields nothing: its prompt is being computed, and will be credited at its first token.
-    if (credits === 'firstToken' && (running ?? 0) > 0 && output === 0) return add(from, to, { counts: { from, to, rank: evidence.rank, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0, counted: false }, work: prefillOnly() });
-    if (busy === undefined) return add(from, to, 'windowUnknown');
-    return add(from, to, busy > 0 ? 'windowBusy' : 'windowIdle');
-  }
-
-  /** @param how `wholly`: somebody ran all the time */
-  function layOut(counts: Counts, how: { readonly sequences: number; readonly prompts: number | undefined; readonly kvUsage: number; readonly counted: boolean; readonly wholly: boolean }): void {
-    const { from, to, prefillTokens, decodeTokens, decodeSteps, phaseSeconds } = counts;
-    if (phaseSeconds && phaseSeconds.prefill + phaseSeconds.decode > 0) return add(from, to, { counts, work: turnsOf(counts, phaseSeconds) });
-    const told = { seconds: to - from, counted: how.counted, kvUsage: how.kvUsage, prompts: how.prompts, promptTokens: prefillTokens, decodedTokens: decodeTokens, sequences: how.sequences, decodeSteps };
-    if (how.wholly) knows.windows.learn(told);
-    const laid = knows.windows.layOut(told);
-    if (!laid) return add(from, to, { counts, work: undefined });
-    const time = to - from;
-    const busy = laid.prefill.seconds + laid.decode.seconds;
-    const scale = how.wholly || busy > time ? time / busy : 1;
-    const prefillEnd = instant(from + laid.prefill.seconds * scale);
-    const decodeEnd = how.wholly ? to : instant(Math.min(to, prefillEnd + laid.decode.seconds * scale));
-    const prompting = prefillEnd - from;
-    if (prompting > 0) {
-      const iterations = laid.prefill.iterations / prompting;
-      const prompt: Load = { ...NO_LOAD, busy: Math.min(1, (laid.prefill.alone * scale) / prompting), iterations, promptTokens: prefillTokens / prompting };
-      const mixed: Load = { ...NO_LOAD, busy: Math.min(1, iterations * laid.mixing * laid.decode.step * scale), iterations: iterations * laid.mixing, decoded: iterations * laid.mixing * how.sequences };
-      const work: Work = laid.mixing < LEAST_MIXING || decodeTokens === 0 ? prefillOnly({ ...prompt, busy: 1 }) : { ran: { ...plus(prompt, mixed), busy: 1, iterations }, prefill: prompt, decode: mixed, mixing: 'iteration' };
-      add(from, prefillEnd, { counts, work });
-    }
-    if (decodeEnd > prefillEnd) add(prefillEnd, decodeEnd, { counts, work: decodeOnly({ ...NO_LOAD, busy: 1, iterations: 1 / (laid.decode.step * scale), decoded: how.sequences / (laid.decode.step * scale) }) });
-    return add(decodeEnd, to, { counts, work: nobody });
   }
 
   function place(before: Instant): void {
@@ -285,7 +233,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
         if (before) decodePace.ended(before, what.outputTokens);
         began.delete(what);
       }
-    } else if ('counts' in what) {
+    } else if ('counting' in what) {
       if (step > 0) windows.add(what);
       else windows.delete(what);
     } else if (step > 0) iterations.add(what);
@@ -301,14 +249,27 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
     if (count.active > 0 && !role) return plain('active');
     if (count.prefill + count.decode + count.waiting + count.active > 0) return role ? inRole() : working([workOfRequests()], DOUBT.requests);
     if (resting.size > 0 && count.hole === 0 && allRest()) return plain('idle');
-    if (count.whole > 0) return plain(count.hole === 0 ? 'idle' : 'unknown');
+    const counted = stretchOf(from, to, [...windows]);
+    const nobody = counted === undefined || counted.state === 'idle' || counted.state === 'unknown';
+    if (count.whole > 0 && nobody) return plain(count.hole === 0 ? 'idle' : 'unknown');
     // An engine that tells its iterations did nothing where it tells none, as far as they are told.
-    if (windows.size > 0 && [...windows].every(({ counts }) => last.has(counts.rank ?? ''))) return plain('unknown');
-    if (windows.size > 0 && role) return inRole();
-    if (windows.size > 0 && count.windowBusy === 0) return ofWindows(from, to);
-    if (count.windowBusy > 0) return role ? inRole() : plain('active');
-    return plain(count.windowIdle > 0 && count.windowUnknown === 0 && count.hole === 0 ? 'idle' : 'unknown');
+    if (windows.size > 0 && [...windows].every(({ rank }) => tellsIterations(rank ?? '', from))) return plain('unknown');
+    if (!counted) return plain('unknown');
+    if (role && !nobody) return inRole();
+    return counted.state === 'idle' && count.hole > 0 ? plain('unknown') : counted;
   };
+
+  const tellsIterations = (rank: string, at: Instant): boolean => (told.get(rank) ?? []).some(({ from, to }) => at >= from - SILENCE_SECONDS && at < to + SILENCE_SECONDS);
+
+  /** Where a rank told iterations, silences aside. */
+  function tells(rank: string, { from, to }: StepsEvidence): void {
+    const ranges = told.get(rank) ?? [];
+    told.set(rank, ranges);
+    const before = ranges.at(-1);
+    if (before && from <= before.to + SILENCE_SECONDS) before.to = Math.max(before.to, to);
+    else ranges.push({ from, to });
+    while (ranges[0] && ranges[0].to < frontier - 2 * SILENCE_SECONDS) ranges.shift();
+  }
 
   /** A request comes or goes: how many ran beside it is known when it goes. */
   function come(request: RequestRef, step: 1 | -1): void {
@@ -329,19 +290,9 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
   /** Every rank that is known to run iterations, and every one that a window is about, says that nobody runs there. */
   function allRest(): boolean {
     const ranks = new Set([...resting].map((each) => each.resting));
-    if (ranks.has(undefined)) return windows.size === 0 && count.windowBusy === 0;
-    const known = [...last.keys(), ...[...windows].flatMap(({ counts }) => counts.rank ?? [])];
-    return known.every((rank) => ranks.has(rank)) && (count.windowBusy === 0 || known.length > 0);
-  }
-
-  function ofWindows(from: Instant, to: Instant): Stretch {
-    const parts = [...windows];
-    const groupEnd = instant(Math.max(...parts.map(({ counts }) => counts.to)));
-    const work = parts.flatMap((part) => part.work ?? []);
-    const doubt = parts.every(({ counts }) => counts.counted) ? DOUBT.windows : DOUBT.looks;
-    if (work.length < parts.length) return { from, to, state: 'work', work: plainly(parts), doubt, groupEnd, window: sumOf(parts.map(({ counts }) => counts)) };
-    const ran = work.filter((each) => each !== nobody);
-    return ran.length > 0 ? { from, to, state: 'work', work: ran, doubt, groupEnd } : { from, to, state: 'idle', work: [], doubt, groupEnd };
+    if (ranks.has(undefined)) return windows.size === 0;
+    const known = [...last.keys(), ...[...windows].flatMap(({ rank }) => rank ?? [])];
+    return (known.length > 0 || windows.size === 0) && known.every((rank) => ranks.has(rank));
   }
 
   function workOfRequests(): Work {
@@ -357,12 +308,13 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
   }
 
   return {
-    evidence(evidence) {
+    evidence(evidence, counting = true) {
       switch (evidence.kind) {
         case 'steps':
           return void steps(evidence);
         case 'window':
-          return void window(evidence);
+          for (const part of windowParts.parts(evidence, counting)) add(part.from, part.to, part);
+          return undefined;
         case 'idle':
           return void add(evidence.from, evidence.to, { resting: evidence.rank });
         case 'hole':
@@ -410,42 +362,3 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
 const partOf = (request: RequestRef | undefined, weight: number): Part[] => (request ? [{ request, weight }] : []);
 
 const ofRole = (role: Role | undefined): Work => (role === 'prefill' ? prefillOnly() : decodeOnly());
-
-/** Of a window in which for a while nobody ran. */
-const nobody: Work = { ran: NO_LOAD, prefill: undefined, decode: undefined, mixing: 'iteration' };
-
-/** Which phases there were, where nothing is known of how long they took. */
-function plainly(parts: readonly WindowPart[]): Work[] {
-  const busy: Load = { ...NO_LOAD, busy: 1 };
-  return [{ ran: busy, prefill: parts.some(({ counts }) => counts.prefillTokens > 0) ? busy : undefined, decode: parts.some(({ counts }) => counts.decodeTokens > 0) ? busy : undefined, mixing: 'turns' }];
-}
-
-function turnsOf({ from, to, prefillTokens, decodeTokens, decodeSteps }: Counts, phaseSeconds: { readonly prefill: number; readonly decode: number }): Work {
-  const time = to - from;
-  const scale = Math.min(1, time / (phaseSeconds.prefill + phaseSeconds.decode)) / time;
-  const prefill: Load = { ...NO_LOAD, busy: phaseSeconds.prefill * scale, promptTokens: prefillTokens / time };
-  const decode: Load = { ...NO_LOAD, busy: phaseSeconds.decode * scale, iterations: decodeSteps / time, decoded: decodeTokens / time };
-  return { ran: plus(prefill, decode), prefill: prefill.busy > 0 ? prefill : undefined, decode: decode.busy > 0 ? decode : undefined, mixing: 'turns' };
-}
-
-/** How long sequences decoded: told, or by how many ran when somebody looked. */
-function sequenceSecondsOf({ from, to, sequenceSeconds, running = 0 }: WindowEvidence, before: WindowEvidence | undefined): number {
-  if (sequenceSeconds !== undefined) return sequenceSeconds;
-  const earlier = before?.to === from ? (before.running ?? running) : running;
-  return ((running + earlier) / 2) * (to - from);
-}
-
-/** Requests whose prompts were credited in the window, where its counters tell; those that ended are as many in the long run. */
-const promptsOf = ({ prompts, requests }: WindowEvidence): number | undefined => prompts ?? (requests && Object.values(requests).reduce((sum, each) => sum + each, 0));
-
-function sumOf(windows: readonly Counts[]): Counts {
-  const [first, ...rest] = windows;
-  if (!first) throw new Error('no window to sum');
-  return rest.reduce((sum, each): Counts => {
-    const share = (part: Counts): number => Math.min(1, (Math.min(sum.to, each.to) - Math.max(sum.from, each.from)) / (part.to - part.from));
-    const from = instant(Math.max(sum.from, each.from));
-    const to = instant(Math.min(sum.to, each.to));
-    const of = (key: 'prefillTokens' | 'decodeTokens' | 'decodeSteps'): number => sum[key] * share(sum) + each[key] * share(each);
-    return { from, to, prefillTokens: of('prefillTokens'), decodeTokens: of('decodeTokens'), decodeSteps: of('decodeSteps'), counted: sum.counted && each.counted };
-  }, first);
-}

@@ -74,7 +74,6 @@ export interface RequestRef {
 export interface Counts {
   readonly from: Instant;
   readonly to: Instant;
-  readonly rank?: string | undefined;
   /** Computed in the window. */
   readonly prefillTokens: number;
   readonly decodeTokens: number;

@@ -220,6 +220,24 @@ describe('tokens', () => {
   });
 });
 
+describe('requests that ended in a window', () => {
+  const ended = { ok: 5, rejected: 2, aborted: 0 };
+  const window = { kind: 'window', from: instant(0), to: instant(2), tokens: { output: tokens(9) }, running: 1, busy: 1, requests: ended } as const;
+  const outcomes = (slices: readonly Slice[]): Record<string, number> => Object.fromEntries(slices.flatMap((each) => (each.kind === 'requests' ? [[each.outcome, each.requests]] : [])));
+
+  it('are booked by their outcome, also those that were turned away', () => {
+    const { facts, end } = bench({ from: 0, to: 3 });
+    facts.evidence('chat', window, true);
+    expect(outcomes(end())).toEqual(ended);
+  });
+
+  it('of a source that only tells phases are not', () => {
+    const { facts, end } = bench({ from: 0, to: 3 });
+    facts.evidence('chat', window, false);
+    expect(outcomes(end())).toEqual({});
+  });
+});
+
 it('conserves every microjoule per device and every token, whatever runs and however it is swept', () => {
   const time = fc.double({ min: 0, max: 30, noNaN: true });
   fc.assert(

@@ -153,7 +153,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
   }
 
   function request(state: DeploymentState, evidence: RequestEvidence, counts: boolean): void {
-    const ref = state.timeline.evidence(evidence);
+    const ref = state.timeline.evidence(evidence, counts);
     const { start, end, firstToken } = evidence;
     if (evidence.model !== undefined) state.models.add(evidence.model);
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model, tenant: evidence.tenant };
@@ -211,7 +211,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
   }
 
   function counterWindow(state: DeploymentState, evidence: WindowEvidence, counts: boolean): void {
-    state.timeline.evidence(evidence);
+    state.timeline.evidence(evidence, counts);
     if (evidence.model !== undefined) state.models.add(evidence.model);
     if (!counts) return;
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model };
@@ -223,7 +223,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
   }
 
   function steps(state: DeploymentState, evidence: StepsEvidence, counts: boolean): void {
-    state.timeline.evidence(evidence);
+    state.timeline.evidence(evidence, counts);
     if (evidence.model !== undefined) state.models.add(evidence.model);
     if (!counts) return;
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model };

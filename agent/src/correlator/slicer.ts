@@ -242,7 +242,8 @@ export function slicer(options: SlicerOptions): Slicer {
       slice.count += count;
       if (of !== undefined) slice.of = (slice.of ?? 0) + of;
     },
-    close: (until) => take(Math.min(last, Math.floor(until / length + 1e-9) - 1)),
+    // The last cell stays open to the end: what comes late has no later one to go to.
+    close: (until) => take(Math.min(last - 1, Math.floor(until / length + 1e-9) - 1)),
     finish(until) {
       const end = Math.min(last, Math.max(first, Math.ceil(until / length - 1e-9) - 1));
       const slices = take(end);
