@@ -35,20 +35,25 @@ const NOBODY: Snapshot = { running: 0, waiting: 0, kvTokens: 0 };
 const STARTED_BEFORE = 95;
 /** Each tick of the statistics comes so much later than the interval says. */
 const TICK_LATENESS = 0.0011;
+/** Under asynchronous scheduling: the share of iterations that are waited for, and how long the others take to be taken over. */
+const WAITED_FOR = 0.02;
+const NO_WAIT = { least: 0.000_02, most: 0.000_04 } as const;
 
 export const vllmLog = dialect({
   name: 'vllm-log',
-  summary: 'statistics of vLLM V1 every interval; iterations: a line for each as well; aggregate: one line for all ranks',
+  summary: 'statistics of vLLM V1 every interval; iterations: a line for each as well, async: with elapsed times of next to nothing; aggregate: one line for all ranks',
   file: 'vllm.log',
   speaks: 'engine',
   options: {
     interval: duration.prefault('10s').refine((value) => value >= 0.1, 'an interval is at least 100 ms'),
     iterations: z.boolean().default(false),
+    /** Asynchronous scheduling: the result is there when it is waited for, so that nearly all elapsed times are next to nothing. */
+    async: z.boolean().default(false),
     aggregate: z.boolean().default(false),
     /** Before 0.16 the prompt counts include what the prefix cache had. */
     version: z.string().regex(/^\d+\.\d+\.\d+$/, 'a version like 0.25.1').default('0.25.1'),
   },
-  write(parts, { interval, iterations, aggregate, version }) {
+  write(parts, { interval, iterations, async: asynchronous, aggregate, version }) {
     const state = engineState(parts.pool);
     const windows = Array.from({ length: parts.ranks }, (): Window => ({ ...EMPTY }));
     const before = Array.from({ length: parts.ranks }, () => true);
@@ -94,11 +99,14 @@ export const vllmLog = dialect({
       return `${header(at, 'metrics.py:120')}SpecDecoding metrics: Mean acceptance length: ${(1 + accepted / count).toFixed(2)}, Accepted throughput: ${(accepted / seconds).toFixed(2)} tokens/s, Drafted throughput: ${(drafted / seconds).toFixed(2)} tokens/s, Accepted: ${accepted} tokens, Drafted: ${drafted} tokens, Per-position acceptance rate: ${places}, Avg Draft acceptance rate: ${(rate * 100).toFixed(1)}%\n`;
     }
 
+    /** The time for which the result was waited. */
+    const elapsed = ({ from, to }: Iteration): number => (asynchronous && parts.draw() >= WAITED_FOR ? NO_WAIT.least + parts.draw() * (NO_WAIT.most - NO_WAIT.least) : to - from);
+
     /** In the log's own words: scheduled tokens, drafts included, and what is computed again as generation. */
     function details(iteration: Iteration, { index, context, again, kvTokens }: Step): string {
       const sequences = iteration.decode.length + again.requests;
       const scheduled = iteration.decode.length * (1 + parts.draftTokens) + again.tokens;
-      return `${header(iteration.to, 'loggers.py:341')}Engine ${String(iteration.rank).padStart(3, '0')}: Iteration(${index}): ${context.requests} context requests, ${context.tokens} context tokens, ${sequences} generation requests, ${scheduled} generation tokens, iteration elapsed time: ${((iteration.to - iteration.from) * 1000).toFixed(2)} ms, GPU KV cache usage: ${((100 * kvTokens) / parts.kvCacheTokens).toFixed(1)}%\n`;
+      return `${header(iteration.to, 'loggers.py:341')}Engine ${String(iteration.rank).padStart(3, '0')}: Iteration(${index}): ${context.requests} context requests, ${context.tokens} context tokens, ${sequences} generation requests, ${scheduled} generation tokens, iteration elapsed time: ${(elapsed(iteration) * 1000).toFixed(2)} ms, GPU KV cache usage: ${((100 * kvTokens) / parts.kvCacheTokens).toFixed(1)}%\n`;
     }
 
     return {

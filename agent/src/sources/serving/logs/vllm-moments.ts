@@ -66,7 +66,7 @@ interface Group {
 /** Seconds after an iteration that are read before it is settled. */
 const AHEAD = 4;
 /** Seconds around an iteration whose stamps it is held to; fewer where they contradict each other. */
-const REACHES = [12, 6, 3] as const;
+const REACHES = [30, 12, 6, 3] as const;
 const SECOND = 1;
 /** A stamp was written before the end of its second. */
 const END_OF_SECOND = 0.999999;
@@ -134,7 +134,7 @@ export function moments(): Moments {
     };
     const end = near.at(-1) ?? group;
     const begin = near[0] ?? group;
-    const known = byElapsed ? learnt.gap : learnt.pace;
+    const known = byElapsed ? (learnt.gap ?? 0) : learnt.pace;
     const span = end.stamp - begin.stamp;
     const lines = end.last.lines - base.lines;
     const each = (end.last.elapsed - base.elapsed) / lines;
@@ -144,7 +144,7 @@ export function moments(): Moments {
       if (usual.room >= 0) return { ...usual, base };
     }
     // Within a single second nothing tells the pace.
-    if (span === 0 && known === undefined) return { ...phaseOf(bounds, byElapsed ? 0 : (SHORTEST_ITERATION * lines) / (end.last.work - base.work)), base };
+    if (span === 0 && known === undefined) return { ...phaseOf(bounds, (SHORTEST_ITERATION * lines) / (end.last.work - base.work)), base };
     const widest = widestPhase(bounds, paces);
     if (span > PACED_BY && widest.room >= 0) {
       if (byElapsed) learnt.gap = widest.pace + (1 - LEARNING) * ((learnt.gap ?? widest.pace) - widest.pace);
