@@ -111,7 +111,7 @@ export const requestsSlice = z.strictObject({
 });
 
 /** The band of a count: 2^k to 2^(k+1) − 1. */
-export const bandOf = (count: number): number => Math.floor(Math.log2(Math.max(1, count)));
+export const bandOf = (cases: number): number => Math.floor(Math.log2(Math.max(1, cases)));
 
 /** Something that has a value at any time: queue depth, KV-cache use, temperature. Mean = valueSeconds / seconds. */
 export const gaugeSlice = z.strictObject({

@@ -60,7 +60,7 @@ function dice(seed: number): () => number {
 /** Every kind of evidence with every kind of sensor, `rounds` times, each with other load, traffic, hardware and clocks. */
 export function scenarios(seed: number, rounds: number, duration: string): BenchScenario[] {
   const roll = dice(seed);
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(roll() * list.length)] ?? (list[0] as T);
+  const pick = <T>(list: readonly [T, ...T[]]): T => list[Math.floor(roll() * list.length)] ?? list[0];
   const all: BenchScenario[] = [];
   for (let round = 0; round < rounds; round += 1) {
     for (const { label, grade, serving, batching = pick(['chunked', 'prefillFirst'] as const) } of EVIDENCE) {

@@ -109,8 +109,9 @@ async function bookedIn(folder: string): Promise<Booked> {
   return { joules, low: ends(-1), high: ends(1), total: phases };
 }
 
+const of = <T>(figure: (phase: Phase) => T): Record<Phase, T> => ({ prefill: figure('prefill'), decode: figure('decode') });
+
 function outcomeOf(scenario: BenchScenario, truth: Truth, booked: Booked, seconds: number): Outcome {
-  const of = <T>(figure: (phase: Phase) => T): Record<Phase, T> => ({ prefill: figure('prefill'), decode: figure('decode') });
   const serving = truth.total.prefill + truth.total.decode;
   const tokens = { prefill: truth.tokens.input, decode: truth.tokens.output };
   return {

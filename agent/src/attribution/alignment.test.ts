@@ -122,9 +122,11 @@ it('follows clocks that drift', () => {
   const clocks = alignment();
   const load = changing(1_800);
   feed(clocks, load, load, { shift: 0.2 });
+  feed(clocks, load, load, { shift: 0.2, begin: 1_800 });
+  feed(clocks, load, load, { shift: 0.2, begin: 3_600 });
   expect(clocks.offset()?.seconds).toBeCloseTo(0.2, 1);
-  feed(clocks, load, load, { shift: 0.8, begin: 1_800 });
-  feed(clocks, load, load, { shift: 0.8, begin: 3_600 });
+  feed(clocks, load, load, { shift: 0.8, begin: 5_400 });
+  feed(clocks, load, load, { shift: 0.8, begin: 7_200 });
   expect(clocks.offset()?.seconds).toBeCloseTo(0.8, 1);
 });
 

@@ -121,7 +121,7 @@ export function attribution(): Attribution {
     expect,
     judge: (stretch) => power.judge(stretch).shares,
     lag,
-    offset: clocks.offset,
-    ready: power.ready,
+    offset: () => clocks.offset(),
+    ready: () => power.ready(),
   };
 }

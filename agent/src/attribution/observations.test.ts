@@ -168,6 +168,7 @@ describe('keeps no more than it needs', () => {
     }
     expect((heapInUse() - before) / 1e6).toBeLessThan(30);
     expect(blocks.length).toBeGreaterThan(0);
+    seen.rewind();
   });
 
   it('of power of which no evidence ever speaks', () => {
@@ -180,6 +181,7 @@ describe('keeps no more than it needs', () => {
     const before = heapInUse();
     draws(7 * 3_600, 12 * 3_600);
     expect((heapInUse() - before) / 1e6).toBeLessThan(0.7);
+    seen.rewind();
   });
 
   it('when time leaps far ahead, and goes on learning there', () => {

@@ -153,8 +153,8 @@ export function observations(model: PowerModel): Observations {
   const waiting: { from: number; to: number; joules: number; lag: number; blur: number }[] = [];
   function teach(): void {
     const said = (first + cells.length) * CELL_SECONDS;
-    while (waiting[0] && waiting[0].to - waiting[0].lag < said) {
-      const [{ from, to, joules, lag, blur }] = waiting as [(typeof waiting)[number]];
+    for (let next = waiting[0]; next && next.to - next.lag < said; next = waiting[0]) {
+      const { from, to, joules, lag, blur } = next;
       waiting.shift();
       const ran = imageOf(from - lag, to - lag, blur);
       // What nobody knows teaches nothing, and neither does what lies beside it in the same image.

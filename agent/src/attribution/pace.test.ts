@@ -56,15 +56,15 @@ describe('the pace of decode', () => {
   });
 });
 
-describe('requests alone tell how an engine works', () => {
-  function told(kind: 'chunked' | 'prompts first', load: number): Learnt {
-    const knows = learnt();
-    const line = timeline({ begin: instant(0), knows });
-    for (const { start, firstToken, end, input, output } of tinyEngine(kind, 600, () => load).served) line.evidence(requestOf(start, firstToken, end, input, output));
-    for (let at = 10; at <= 700; at += 10) line.advance(instant(at));
-    return knows;
-  }
+function told(kind: 'chunked' | 'prompts first', load: number): Learnt {
+  const knows = learnt();
+  const line = timeline({ begin: instant(0), knows });
+  for (const { start, firstToken, end, input, output } of tinyEngine(kind, 600, () => load).served) line.evidence(requestOf(start, firstToken, end, input, output));
+  for (let at = 10; at <= 700; at += 10) line.advance(instant(at));
+  return knows;
+}
 
+describe('requests alone tell how an engine works', () => {
   it.each([0.5, 2])('that computes prompts in the iterations that decode (%d requests/s)', (load) => {
     const { pace: known, prefills } = told('chunked', load);
     expect(known.mixing()).toBeGreaterThan(0.6);

@@ -141,19 +141,23 @@ it('forgets work and keeps the idle level', () => {
   expect(sharesOf(model, [mixedWork()])).toEqual({ active: 1 });
   expect(model.idleWatts()).toBeCloseTo(IDLE, 2);
   expect(model.knowsIdle()).toBe(true);
+  const twice = (load: Load): number => 2 * linear(load);
+  teach(model, { law: twice });
+  expect(Math.abs((model.judge(stretchOf(0, 1, [prefillOnly(prefillAt(10_000))])).watts ?? 0) / (IDLE + twice(prefillAt(10_000))) - 1)).toBeLessThan(0.03);
 });
 
-describe('the idle level', () => {
-  /** Work, a second at the loaded level, then long at the deepest. */
-  function workAndRest(model: PowerModel): void {
-    for (let round = 0; round < 40; round += 1) {
-      const at = round * 100;
-      model.learn({ at, seconds: 1, joules: 110 + linear(prefillAt(10_000)), idle: 0, prefill: 1, decode: 0, load: prefillAt(10_000) });
-      model.learn({ at: at + 1, seconds: 1, joules: 110 + linear(decodeAt(10)), idle: 0, prefill: 0, decode: 1, load: decodeAt(10) });
-      model.learn({ at: at + 2, seconds: 1, joules: 110, idle: 1, prefill: 0, decode: 0, load: NO_LOAD });
-      for (let later = 30; later < 90; later += 10) model.learn({ at: at + later, seconds: 10, joules: 600, idle: 10, prefill: 0, decode: 0, load: NO_LOAD });
-    }
+/** Work, a second at the loaded level, then long at the deepest. */
+function workAndRest(model: PowerModel): void {
+  for (let round = 0; round < 40; round += 1) {
+    const at = round * 100;
+    model.learn({ at, seconds: 1, joules: 110 + linear(prefillAt(10_000)), idle: 0, prefill: 1, decode: 0, load: prefillAt(10_000) });
+    model.learn({ at: at + 1, seconds: 1, joules: 110 + linear(decodeAt(10)), idle: 0, prefill: 0, decode: 1, load: decodeAt(10) });
+    model.learn({ at: at + 2, seconds: 1, joules: 110, idle: 1, prefill: 0, decode: 0, load: NO_LOAD });
+    for (let later = 30; later < 90; later += 10) model.learn({ at: at + later, seconds: 10, joules: 600, idle: 10, prefill: 0, decode: 0, load: NO_LOAD });
   }
+}
+
+describe('the idle level', () => {
   const resting: Work = { ran: loadOf({ busy: 0.5, iterations: 5, promptTokens: 5_000 }), prefill: loadOf({ busy: 0.5, iterations: 5, promptTokens: 5_000 }), decode: undefined, mixing: 'turns' };
 
   it('that work stands on is the one right after work, not the deepest', () => {
@@ -174,13 +178,15 @@ describe('the idle level', () => {
 
   it('and work too are followed when they change', () => {
     const model = powerModel();
-    teach(model, { rounds: 500 });
-    for (let at = 2_001; at < 60_000; at += 60) {
-      model.learn({ at, seconds: 10, joules: 10 * 140, idle: 10, prefill: 0, decode: 0, load: NO_LOAD });
-      model.learn({ at: at + 30, seconds: 10, joules: 10 * (140 + 1.5 * linear(decodeAt(10))), idle: 0, prefill: 0, decode: 10, load: times(decodeAt(10), 10) });
-      model.learn({ at: at + 40, seconds: 10, joules: 10 * (140 + 1.5 * linear(prefillAt(10_000))), idle: 0, prefill: 10, decode: 0, load: times(prefillAt(10_000), 10) });
-    }
+    /** Half a minute of each: nobody, decode, prefill. */
+    const round = (at: number, level: number, factor: number): void => {
+      model.learn({ at, seconds: 10, joules: 10 * level, idle: 10, prefill: 0, decode: 0, load: NO_LOAD });
+      model.learn({ at: at + 30, seconds: 10, joules: 10 * (level + factor * linear(decodeAt(10))), idle: 0, prefill: 0, decode: 10, load: times(decodeAt(10), 10) });
+      model.learn({ at: at + 40, seconds: 10, joules: 10 * (level + factor * linear(prefillAt(10_000))), idle: 0, prefill: 10, decode: 0, load: times(prefillAt(10_000), 10) });
+    };
+    for (let index = 0; index < 200; index += 1) round(index * 60, IDLE, 1);
+    for (let index = 200; index < 800; index += 1) round(index * 60, 140, 1.5);
     expect(Math.abs(model.idleWatts() - 140)).toBeLessThan(5);
-    expect(Math.abs((model.judge(stretchOf(0, 1, [decodeOnly(decodeAt(10))])).watts ?? 0) / (140 + 1.5 * linear(decodeAt(10))) - 1)).toBeLessThan(0.05);
+    expect(Math.abs((model.judge(stretchOf(0, 1, [decodeOnly(decodeAt(10))])).watts ?? 0) / (140 + 1.5 * linear(decodeAt(10))) - 1)).toBeLessThan(0.04);
   });
 });

@@ -63,6 +63,8 @@ const HALF_LIFE_SECONDS = 3_600;
 
 const columns = (load: Load): number[] => [load.busy / UNITS.busy, load.iterations / UNITS.iterations, load.promptTokens / UNITS.promptTokens, load.decoded / UNITS.decoded, load.kvTokens / UNITS.kvTokens];
 
+const levelOf = (fit: Regression): number | undefined => fit.solution()?.coefficients[0];
+
 export function powerModel(): PowerModel {
   const idle = regression(1);
   /** Right after work, while the clocks are still up. */
@@ -72,7 +74,6 @@ export function powerModel(): PowerModel {
   let worked = -Infinity;
   let seen = { prefill: 0, decode: 0 };
 
-  const levelOf = (fit: Regression): number | undefined => fit.solution()?.coefficients[0];
   const idleWatts = (): number => levelOf(idle) ?? levelOf(loadedIdle) ?? IDLE_OF_LEAST * (least ?? 0);
   /** What work is counted from: a board that works now and then does not go down to its deepest idle level in between. */
   const floor = (): number => levelOf(loadedIdle) ?? Math.max(idleWatts(), IDLE_OF_LEAST * (least ?? 0));

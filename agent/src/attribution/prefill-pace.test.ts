@@ -31,17 +31,16 @@ it('is not known before there are some, nor of a prompt of unknown length', () =
   expect(known.seconds(100)).toBeDefined();
 });
 
-describe('requests that queue', () => {
-  /** All arrive at once, and are worked off one by one. */
-  const queue = (begin: number, tokens: readonly number[], rest: (from: number) => Partial<Prefilled> = () => ({})): Prefilled[] => {
-    let at = begin;
-    return tokens.map((each) => {
-      const from = at;
-      at += takes(each);
-      return prompt(begin, at, each, rest(from));
-    });
-  };
+/** All arrive at once, and are worked off one by one. */
+const queue = (begin: number, tokens: readonly number[]): Prefilled[] => {
+  let at = begin;
+  return tokens.map((each) => {
+    at += takes(each);
+    return prompt(begin, at, each);
+  });
+};
 
+describe('requests that queue', () => {
   it('tell it by the time since the first token before theirs', () => {
     const known = prefillPace();
     known.learn(sizes(12).flatMap((_, round) => queue(round * 100, sizes(10).map((tokens) => tokens + round))), undefined);
@@ -59,7 +58,9 @@ describe('requests that queue', () => {
 
   it('tell it best where the engine says when it took them up', () => {
     const known = prefillPace();
-    known.learn(sizes(12).flatMap((_, round) => queue(round * 100, sizes(10), (from) => ({ tookUp: true, from: instant(from) }))), undefined);
+    // Taken up one after the other, and worked on at the same time.
+    const overlapping = sizes(80).map((tokens, index) => prompt(index * 0.2, index * 0.2 + takes(tokens), tokens, { tookUp: true }));
+    known.learn(overlapping.toSorted((a, b) => a.firstToken - b.firstToken), undefined);
     for (const tokens of [300, 5_000]) near(known.seconds(tokens), takes(tokens), 0.03);
   });
 });

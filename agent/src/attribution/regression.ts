@@ -35,8 +35,8 @@ const RIDGE = 1e-6;
 const SCALE_MEMORY = 0.02;
 
 export function regression(size: number): Regression {
-  const gram = Array.from({ length: size }, () => new Array<number>(size).fill(0));
-  const moment = new Array<number>(size).fill(0);
+  const gram = Array.from({ length: size }, () => zeros(size));
+  const moment = zeros(size);
   let squares = 0;
   let total = 0;
   let count = 0;
@@ -83,6 +83,8 @@ export function regression(size: number): Regression {
   };
 }
 
+const zeros = (size: number): number[] => Array.from({ length: size }, () => 0);
+
 /** Minimises bᵀGb/2 − hᵀb over b ≥ 0 by trying every set of non-zero coefficients. */
 function solutionOf(gram: readonly (readonly number[])[], moment: readonly number[], squares: number, count: number): Solution {
   const size = moment.length;
@@ -98,7 +100,7 @@ function solutionOf(gram: readonly (readonly number[])[], moment: readonly numbe
     const value = -dot(parts, right) / 2;
     if (value < best.value) best = { value, support, parts, inverse };
   }
-  const coefficients = new Array<number>(size).fill(0);
+  const coefficients = zeros(size);
   for (const [place, index] of best.support.entries()) coefficients[index] = best.parts[place] ?? 0;
   const misfit = Math.max(0, squares + 2 * best.value);
   const variance = misfit / Math.max(1, count - best.support.length);

@@ -37,6 +37,7 @@ const MOSTLY = 3;
 /** Old iterations fade to half in about so many of them. */
 const FADE = 0.5 ** (1 / 20_000);
 
+const noColumns = (): number[] => [0, 0, 0, 0, 0, 0];
 const prefillColumns = (tokens: number): number[] => [1, tokens / TOKENS, (tokens / TOKENS) ** 2];
 const decodeColumns = (sequences: number, kvTokens: number | undefined): number[] => [1, sequences / SEQUENCES, (kvTokens ?? 0) / KV_TOKENS];
 
@@ -47,17 +48,17 @@ export function speed(): Speed {
   /** Both at once, from runs. */
   const joint = regression(6);
   const told = { exact: 0, inferred: 0 };
-  let run = { columns: new Array<number>(6).fill(0), seconds: 0, to: Number.NEGATIVE_INFINITY };
+  let run = { columns: noColumns(), seconds: 0, to: Number.NEGATIVE_INFINITY };
 
   function addToRun({ from, to, steps, prefillTokens, prefills, decodes, kvTokens }: StepsEvidence): void {
-    if (Math.abs(from - run.to) > 0.5) run = { columns: new Array<number>(6).fill(0), seconds: 0, to: from };
+    if (Math.abs(from - run.to) > 0.5) run = { columns: noColumns(), seconds: 0, to: from };
     const withPrefill = prefillTokens > 0 ? Math.max(1, Math.min(steps, prefills)) : 0;
     const tokens = withPrefill > 0 ? prefillTokens / withPrefill : 0;
     const each = [...(withPrefill > 0 ? prefillColumns(tokens).map((value) => value * withPrefill) : [0, 0, 0]), ...(decodes > 0 ? decodeColumns(decodes / steps, kvTokens).map((value) => value * steps) : [0, 0, 0])];
     run = { columns: run.columns.map((value, index) => value + (each[index] ?? 0)), seconds: run.seconds + (to - from), to };
     if (run.seconds < RUN_SECONDS) return;
     joint.add(run.columns, run.seconds, 1);
-    run = { columns: new Array<number>(6).fill(0), seconds: 0, to };
+    run = { columns: noColumns(), seconds: 0, to };
   }
 
   const trustsMoments = (): boolean => told.exact >= MOSTLY * told.inferred;
@@ -74,7 +75,7 @@ export function speed(): Speed {
       if (!(to > from) || !(steps > 0)) return;
       told[timing] = told[timing] * FADE + (to - from);
       addToRun(evidence);
-      if (timing === 'inferred') return undefined;
+      if (timing === 'inferred') return;
       const each = (to - from) / steps;
       if (prefillTokens > 0 && decodes === 0) pure.prefill.add(prefillColumns(prefillTokens / steps), each, steps);
       else if (decodes > 0 && prefillTokens === 0) pure.decode.add(decodeColumns(decodes / steps, kvTokens), each, steps);
@@ -83,7 +84,6 @@ export function speed(): Speed {
         if (alone !== undefined && least !== undefined) rest.add(prefillColumns(prefillTokens / steps), Math.max(0, each - (alone - least)), steps);
       }
       for (const fit of [pure.prefill, pure.decode, rest]) fit.fade(FADE);
-      return undefined;
     },
     prefill(tokens) {
       const columns = prefillColumns(tokens);

@@ -154,15 +154,15 @@ describe('iterations', () => {
   });
 });
 
+/** A line each second says what ran since the last one; each iteration is given the same time. */
+function lines(line: Timeline, seconds: number): void {
+  const pattern = [100, 0, 0, 0, 0, 0, 0];
+  for (let second = 0; second < seconds; second += 1) for (const [index, prompt] of pattern.entries()) line.evidence(stepsOf(second + index / 7, second + (index + 1) / 7, prompt, prompt > 0 ? 0 : 10, { timing: 'inferred' }));
+}
+
 describe('iterations of which only the order is known', () => {
   const prefillTakes = 0.4;
   const decodeTakes = 0.1;
-  /** A line each second says what ran since the last one; each iteration is given the same time. */
-  function lines(line: Timeline, seconds: number): void {
-    const pattern = [100, 0, 0, 0, 0, 0, 0];
-    for (let second = 0; second < seconds; second += 1) for (const [index, prompt] of pattern.entries()) line.evidence(stepsOf(second + index / 7, second + (index + 1) / 7, prompt, prompt > 0 ? 0 : 10, { timing: 'inferred' }));
-  }
-
   it('keep their order and all their time, without overlap', () => {
     const line = from0();
     lines(line, 100);
@@ -236,9 +236,9 @@ describe('who is believed', () => {
   });
 });
 
-describe('idle evidence', () => {
-  const idle = (from: number, to: number, rank?: string): IdleEvidence => ({ kind: 'idle', from: instant(from), to: instant(to), ...(rank !== undefined && { rank }) });
+const idle = (from: number, to: number, rank?: string): IdleEvidence => ({ kind: 'idle', from: instant(from), to: instant(to), ...(rank !== undefined && { rank }) });
 
+describe('idle evidence', () => {
   it('of one rank is idle only when every rank that runs iterations says so', () => {
     const line = from0();
     line.evidence(stepsOf(0, 1, 0, 3, { rank: '0' }));

@@ -12,7 +12,7 @@
  */
 import { instant, type Instant } from '@joulebook/shared/units.js';
 import TinyQueue from 'tinyqueue';
-import type { EngineFacts, Evidence, Role, StepsEvidence } from '../sources/source.js';
+import type { EngineFacts, Evidence, RequestEvidence, Role, StepsEvidence } from '../sources/source.js';
 import { learnt, type Learnt } from './learnt.js';
 import type { Began } from './pace.js';
 import { requestsWork } from './requests-work.js';
@@ -143,17 +143,17 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
   /** Iterations of which only the order is known: between the run's ends, which are known, each gets the time that its work takes. */
   function settle(rank: string | undefined): void {
     const run = runs.get(rank);
-    const [begin, end] = [run?.[0]?.from, run?.at(-1)?.to];
+    const [from, to] = [run?.[0]?.from, run?.at(-1)?.to];
     runs.delete(rank);
-    if (!run || begin === undefined || end === undefined) return;
+    if (!run || from === undefined || to === undefined) return;
     const needs = run.map(secondsOf);
     const sum = needs.reduce<number>((total, each) => total + (each ?? Number.NaN), 0);
     if (!(sum > 0)) return run.forEach(iteration);
-    let at: number = begin;
+    let at: number = from;
     for (const [index, evidence] of run.entries()) {
-      const from = at;
-      at += ((end - begin) * (needs[index] ?? 0)) / sum;
-      iteration({ ...evidence, from: instant(from), to: instant(at) });
+      const start = at;
+      at += ((to - from) * (needs[index] ?? 0)) / sum;
+      iteration({ ...evidence, from: instant(start), to: instant(at) });
     }
   }
 
@@ -162,9 +162,9 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
     const decode = decodes > 0 ? alone.decode(decodes / number, kvTokens) : 0;
     if (prefillTokens <= 0) return decode === undefined ? undefined : decode * number;
     const least = alone.decode(0, 0) ?? 0;
-    const prompting = Math.max(1, Math.min(number, prefills));
-    const prefill = alone.prefill(prefillTokens / prompting);
-    return prefill === undefined || decode === undefined ? undefined : prefill * prompting + Math.max(0, decode - least) * number;
+    const withPrompts = Math.max(1, Math.min(number, prefills));
+    const prefill = alone.prefill(prefillTokens / withPrompts);
+    return prefill === undefined || decode === undefined ? undefined : prefill * withPrompts + Math.max(0, decode - least) * number;
   }
 
   function iteration(evidence: StepsEvidence): void {
@@ -183,18 +183,34 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
   function workOf({ from, to, steps: number, prefillTokens, prefills, decodes, kvTokens }: StepsEvidence): Work | undefined {
     if (decodes <= 0 && prefillTokens <= 0 && prefills <= 0) return undefined;
     const time = to - from;
-    const iterations = number / time;
-    const prompt: Load = { ...NO_LOAD, iterations, promptTokens: prefillTokens / time };
-    const answer: Load = { ...NO_LOAD, iterations, decoded: decodes / time, kvTokens: (kvTokens ?? 0) * iterations };
+    const perSecond = number / time;
+    const prompt: Load = { ...NO_LOAD, iterations: perSecond, promptTokens: prefillTokens / time };
+    const answer: Load = { ...NO_LOAD, iterations: perSecond, decoded: decodes / time, kvTokens: (kvTokens ?? 0) * perSecond };
     if (decodes <= 0) return prefillOnly({ ...prompt, busy: 1 });
     if (prefillTokens <= 0) return decodeOnly({ ...answer, busy: 1 });
     const each = time / number;
     return {
-      ran: { busy: 1, iterations, promptTokens: prompt.promptTokens, decoded: answer.decoded, kvTokens: answer.kvTokens },
+      ran: { busy: 1, iterations: perSecond, promptTokens: prompt.promptTokens, decoded: answer.decoded, kvTokens: answer.kvTokens },
       prefill: { ...prompt, busy: Math.min(each, alone.prefill(prefillTokens / number) ?? each) / each },
       decode: { ...answer, busy: Math.min(each, alone.decode(decodes / number, kvTokens) ?? each / 2) / each },
       mixing: 'iteration',
     };
+  }
+
+  function follow(evidence: RequestEvidence): RequestRef | undefined {
+    const { start, firstToken, end } = evidence;
+    if (firstToken === undefined) {
+      add(start, end, 'active');
+      return undefined;
+    }
+    const ref: RequestRef = { id: evidence.id };
+    const known = { ...evidence, firstToken };
+    refs.set(known, ref);
+    requests.add(known);
+    add(start, firstToken, { waits: ref });
+    const { input = 0, cachedInput = 0, output = 0 } = evidence.tokens;
+    add(firstToken, end, { request: ref, decoding: 1, outputTokens: output, kvTokens: input + cachedInput + output / 2 });
+    return ref;
   }
 
   function place(before: Instant): void {
@@ -297,13 +313,13 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
 
   function workOfRequests(): Work {
     const step = decodePace.step();
-    const perSecond = (iterations: number): Load => ({ ...NO_LOAD, iterations, decoded: iterations * count.decode, kvTokens: iterations * context });
-    if (count.prefill === 0 && count.decode > 0) return decodeOnly({ ...perSecond(step === undefined ? 0 : 1 / step), busy: 1 });
+    const stepsOf = (rate: number): Load => ({ ...NO_LOAD, iterations: rate, decoded: rate * count.decode, kvTokens: rate * context });
+    if (count.prefill === 0 && count.decode > 0) return decodeOnly({ ...stepsOf(step === undefined ? 0 : 1 / step), busy: 1 });
     const mixing = decodePace.mixing();
     const prompt: Load = { ...NO_LOAD, busy: 1, iterations: prompting.iterations * Math.max(1, mixing), promptTokens: prompting.prompted };
     if (count.decode === 0 || mixing < LEAST_MIXING) return prefillOnly(prompt);
     // Iterations that compute prompts take the sequences a step further too.
-    const decode: Load = { ...perSecond(prompting.iterations * mixing), busy: Math.min(1, prompting.iterations * mixing * (step ?? 0)) };
+    const decode: Load = { ...stepsOf(prompting.iterations * mixing), busy: Math.min(1, prompting.iterations * mixing * (step ?? 0)) };
     return { ran: { ...plus(prompt, decode), busy: 1, iterations: prompt.iterations }, prefill: prompt, decode, mixing: 'iteration' };
   }
 
@@ -311,35 +327,29 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
     evidence(evidence, counting = true) {
       switch (evidence.kind) {
         case 'steps':
-          return void steps(evidence);
+          steps(evidence);
+          break;
         case 'window':
           for (const part of windowParts.parts(evidence, counting)) add(part.from, part.to, part);
-          return undefined;
+          break;
         case 'idle':
-          return void add(evidence.from, evidence.to, { resting: evidence.rank });
+          add(evidence.from, evidence.to, { resting: evidence.rank });
+          break;
         case 'hole':
-          return void add(evidence.from, evidence.to, 'hole');
-        case 'request': {
-          const { start, firstToken, end } = evidence;
-          if (firstToken === undefined) return void add(start, end, 'active');
-          const request: RequestRef = { id: evidence.id };
-          const known = { ...evidence, firstToken };
-          refs.set(known, request);
-          requests.add(known);
-          add(start, firstToken, { waits: request });
-          const { input = 0, cachedInput = 0, output = 0 } = evidence.tokens;
-          add(firstToken, end, { request, decoding: 1, outputTokens: output, kvTokens: input + cachedInput + output / 2 });
-          return request;
-        }
+          add(evidence.from, evidence.to, 'hole');
+          break;
+        case 'request':
+          return follow(evidence);
       }
+      return undefined;
     },
-    engine({ chunkTokens: told }) {
-      if (told !== undefined && told > 0) chunkTokens = told;
+    engine({ chunkTokens: most }) {
+      if (most !== undefined && most > 0) chunkTokens = most;
     },
     whole: (from, to) => add(from, to, 'whole'),
     advance(to) {
       place(to);
-      for (const rank of [...runs.keys()]) if ((runs.get(rank)?.[0]?.from ?? to) < to) settle(rank);
+      for (const rank of runs.keys()) if ((runs.get(rank)?.[0]?.from ?? to) < to) settle(rank);
       const stretches: Stretch[] = [];
       while (frontier < to) {
         for (let edge = edges.peek(); edge && edge.at <= frontier; edge = edges.peek()) {

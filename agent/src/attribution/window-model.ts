@@ -30,12 +30,13 @@ const HIGH_STEP = 0.02;
 
 const columns = ({ prefillTokens, decodeSteps, decodeTokens }: Counts): number[] => [prefillTokens / TOKENS, decodeSteps / STEPS, decodeTokens / TOKENS];
 
+const wattsOf = ({ from, to, energy: drawn }: MeasuredPiece): number => drawn / 1e6 / (to - from);
+
 export function windowModel(power: PowerModel): WindowModel {
   const energy = regression(3);
   let high = 0;
   let mixed = 0;
 
-  const wattsOf = ({ from, to, energy: drawn }: MeasuredPiece): number => drawn / 1e6 / (to - from);
   const isStill = (piece: MeasuredPiece): boolean => {
     const level = power.idleWatts();
     return power.knowsIdle() && wattsOf(piece) < level + AT_WORK * (high - level);

@@ -82,17 +82,17 @@ export function windowsWork(pace: WindowPace): WindowsWork {
     const prefillEnd = instant(from + laid.prefill.seconds * scale);
     const decodeEnd = how.wholly ? to : instant(Math.min(to, prefillEnd + laid.decode.seconds * scale));
     const step = laid.decode.step * scale;
-    const parts: WindowPart[] = [];
+    const laidOut: WindowPart[] = [];
     if (prefillEnd > from) {
       const iterations = laid.prefill.iterations / (prefillEnd - from);
       const prompt: Load = { ...NO_LOAD, busy: Math.min(1, (laid.prefill.alone * scale) / (prefillEnd - from)), iterations, promptTokens: prefillTokens / (prefillEnd - from) };
       const mixed: Load = { ...NO_LOAD, busy: Math.min(1, iterations * laid.mixing * step), iterations: iterations * laid.mixing, decoded: iterations * laid.mixing * how.sequences };
       const work: Work = laid.mixing < LEAST_MIXING || decodeTokens === 0 ? prefillOnly({ ...prompt, busy: 1 }) : { ran: { ...plus(prompt, mixed), busy: 1, iterations }, prefill: prompt, decode: mixed, mixing: 'iteration' };
-      parts.push({ ...whole, to: prefillEnd, work });
+      laidOut.push({ ...whole, to: prefillEnd, work });
     }
-    if (decodeEnd > prefillEnd) parts.push({ ...whole, from: prefillEnd, to: decodeEnd, work: decodeOnly({ ...NO_LOAD, busy: 1, iterations: 1 / step, decoded: how.sequences / step }) });
-    if (to > decodeEnd) parts.push({ ...whole, from: decodeEnd, work: NOBODY });
-    return parts;
+    if (decodeEnd > prefillEnd) laidOut.push({ ...whole, from: prefillEnd, to: decodeEnd, work: decodeOnly({ ...NO_LOAD, busy: 1, iterations: 1 / step, decoded: how.sequences / step }) });
+    if (to > decodeEnd) laidOut.push({ ...whole, from: decodeEnd, work: NOBODY });
+    return laidOut;
   }
 
   return { parts };

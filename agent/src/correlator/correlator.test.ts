@@ -220,10 +220,11 @@ describe('tokens', () => {
   });
 });
 
+const outcomes = (slices: readonly Slice[]): Record<string, number> => Object.fromEntries(slices.flatMap((each) => (each.kind === 'requests' ? [[each.outcome, each.requests]] : [])));
+
 describe('requests that ended in a window', () => {
   const ended = { ok: 5, rejected: 2, aborted: 0 };
   const window = { kind: 'window', from: instant(0), to: instant(2), tokens: { output: tokens(9) }, running: 1, busy: 1, requests: ended } as const;
-  const outcomes = (slices: readonly Slice[]): Record<string, number> => Object.fromEntries(slices.flatMap((each) => (each.kind === 'requests' ? [[each.outcome, each.requests]] : [])));
 
   it('are booked by their outcome, also those that were turned away', () => {
     const { facts, end } = bench({ from: 0, to: 3 });

@@ -104,14 +104,14 @@ export function correlator(options: CorrelatorOptions): Correlator {
 
   /** What requests drew that have not ended, and those that have ended but are not booked whole. */
   const drew = new Map<RequestRef, { prefill: number; decode: number }>();
-  const ended = new TinyQueue<{ readonly at: Instant; readonly ref: RequestRef; readonly fact: RequestFact }>([], (a, b) => a.at - b.at);
+  const over = new TinyQueue<{ readonly at: Instant; readonly ref: RequestRef; readonly fact: RequestFact }>([], (a, b) => a.at - b.at);
   const requestBook: RequestBook | undefined = tellRequests
     ? {
-        drew(request, phase, microjoules) {
+        drew(ref, phase, microjoules) {
           if (phase !== 'prefill' && phase !== 'decode') return;
-          const sum = drew.get(request) ?? { prefill: 0, decode: 0 };
+          const sum = drew.get(ref) ?? { prefill: 0, decode: 0 };
           sum[phase] += microjoules;
-          drew.set(request, sum);
+          drew.set(ref, sum);
         },
       }
     : undefined;
@@ -178,7 +178,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
       cachedInputTokens: cachedInput ?? 0,
       outputTokens: output ?? 0,
     };
-    if (tellRequests && ref) ended.push({ at: end, ref, fact });
+    if (tellRequests && ref) over.push({ at: end, ref, fact });
     else slicer.requests(end, fact);
   }
 
@@ -195,9 +195,10 @@ export function correlator(options: CorrelatorOptions): Correlator {
 
   /** Requests whose time is booked whole, with what they drew. */
   function tellEnded(booked: Instant, last: boolean): void {
-    for (let next = ended.peek(); next && (last || next.at <= booked); next = ended.peek()) {
+    const until = last ? Infinity : booked;
+    for (let next = over.peek(); next && next.at <= until; next = over.peek()) {
       const { at, ref, fact } = next;
-      ended.pop();
+      over.pop();
       const energy = drew.get(ref);
       drew.delete(ref);
       slicer.requests(at, {

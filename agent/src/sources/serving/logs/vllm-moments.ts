@@ -12,6 +12,7 @@
  * An iteration is settled when the seconds after it have been read, or when nothing more is written.
  */
 import { instant, type Instant } from '@joulebook/shared/units.js';
+import { costs } from './vllm-costs.js';
 import type { IterationLine } from './vllm-line.js';
 import { phaseOf, widestPhase, type Bounds, type Phase } from './vllm-phase.js';
 import { SLOWEST_PREFILL } from './vllm-stats.js';
@@ -80,7 +81,6 @@ const PACED_BY = 2;
 const LEARNING = 0.3;
 /** A chain that is so far from where its stamps are was broken by a pause that no line tells. */
 const BROKEN = 0.25;
-const STEP_IN_PROMPT_TOKENS = 256;
 const NONE: Sums = { lines: 0, elapsed: 0, work: 0 };
 
 export function moments(): Moments {
@@ -94,6 +94,7 @@ export function moments(): Moments {
   /** Of the iteration before the chain. */
   let begunAfter = -Infinity;
   let trusted: boolean | undefined;
+  const cost = costs();
   const learnt: { gap: number | undefined; pace: number | undefined } = { gap: undefined, pace: undefined };
   /** Where the chain was found to be, at the end of its last settled iteration. */
   let found: { readonly chain: number; readonly at: number; readonly sums: Sums; readonly gap: number } | undefined;
@@ -103,7 +104,7 @@ export function moments(): Moments {
   function goesOn(line: IterationLine, stamp: Instant, last: Group): boolean {
     if (stamp < last.stamp || stamp - last.stamp > 2 * SECOND + Math.max(line.elapsed ?? 0, line.contextTokens / SLOWEST_PREFILL)) return false;
     if (trusted !== true || found?.chain !== last.chain) return true;
-    const sums = plus(last.last, line);
+    const sums = plus(last.last, line, cost.of(line));
     const expected = found.at + sums.elapsed - found.sums.elapsed + found.gap * (sums.lines - found.sums.lines);
     return stamp <= expected + BROKEN && expected - BROKEN < stamp + SECOND;
   }
@@ -174,7 +175,7 @@ export function moments(): Moments {
     const { stamp, lines, before, first, last, whole } = group;
     const gap = byElapsed ? pace : 0;
     const endOf = (sums: Sums): number => begin + (byElapsed ? sums.elapsed - base.elapsed + pace * (sums.lines - base.lines - 1) : pace * (sums.work - base.work));
-    const length = (line: IterationLine): number => (byElapsed ? Math.max(0, (line.elapsed ?? 0) + gap) : pace * workOf(line));
+    const length = (line: IterationLine): number => (byElapsed ? Math.max(0, (line.elapsed ?? 0) + gap) : pace * cost.of(line));
     const [head] = lines;
     const from = chain.length > 0 ? end : instant(Math.max(end, endOf(first) - (byElapsed ? (head?.elapsed ?? 0) : pace * (first.work - before.work))));
     const until = endOf(last) + (goesOnAfter ? gap : 0);
@@ -190,6 +191,7 @@ export function moments(): Moments {
       at = Math.max(at, Math.min(Math.max(told, stamp + behind), stamp + END_OF_SECOND + behind));
       return instant(at);
     });
+    if (!byElapsed && chain.length > 0 && goesOnAfter) cost.learn(lines, at - from);
     end = instant(at);
     earliest = Math.min(at, endOf(last) - Math.max(0, room) / 2);
     found = room >= 0 && byElapsed ? { chain: group.chain, at: endOf(last), sums: last, gap } : undefined;
@@ -208,7 +210,7 @@ export function moments(): Moments {
     add(line, stamp, { joined, whole }) {
       const last = tail();
       const after = last && joined && goesOn(line, stamp, last) ? last : undefined;
-      const sums = plus(after?.last ?? NONE, line);
+      const sums = plus(after?.last ?? NONE, line, cost.of(line));
       if (after && after === ahead.at(-1) && stamp === after.stamp) {
         after.lines.push(line);
         after.last = sums;
@@ -227,8 +229,6 @@ export function moments(): Moments {
   };
 }
 
-const workOf = ({ contextTokens }: IterationLine): number => 1 + contextTokens / STEP_IN_PROMPT_TOKENS;
-
-const plus = ({ lines, elapsed, work }: Sums, line: IterationLine): Sums => ({ lines: lines + 1, elapsed: elapsed + (line.elapsed ?? 0), work: work + workOf(line) });
+const plus = ({ lines, elapsed, work }: Sums, line: IterationLine, cost: number): Sums => ({ lines: lines + 1, elapsed: elapsed + (line.elapsed ?? 0), work: work + cost });
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

@@ -116,13 +116,13 @@ async function* recorded(dialect: MetricsDialect, { file }: RecordedServingEntry
   const { label } = file;
   const of = { page: `a ${dialect.program} metrics page`, samples: dialect.samples };
   const times: Instant[] = [];
-  for await (const { at } of recordedScrapes(file, local, dialect.isOf, lineTally(label), of)) times.push(at);
+  for await (const { at } of recordedScrapes(file, local, (sample) => dialect.isOf(sample), lineTally(label), of)) times.push(at);
 
   const tally = lineTally(label);
   const pages = dialect.pages();
   const windows = counterWindows({ label, period: paceOf(times) ?? seconds(1) });
   let usable = 0;
-  for await (const { at, line, samples } of recordedScrapes(file, local, dialect.isOf, tally, of)) {
+  for await (const { at, line, samples } of recordedScrapes(file, local, (sample) => dialect.isOf(sample), tally, of)) {
     try {
       const { look, gauges } = pages.read(samples, at);
       yield* windows.since(look);
