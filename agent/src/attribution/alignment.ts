@@ -38,6 +38,9 @@ const LEAST_CORRELATION = 0.3;
 /** The correlation far from the peak must be lower by this, or there is no peak. */
 const LEAST_RISE = 0.03;
 
+/** What was drawn waits so long for what was expected. */
+const KEPT_BINS = 1_200 / BIN_SECONDS;
+
 export function alignment(): Alignment {
   let levels = bins();
   let power = bins();
@@ -50,7 +53,9 @@ export function alignment(): Alignment {
   function take(): void {
     const until = Math.min(power.end(), levels.end() - FARTHEST);
     const begin = Math.max(power.begin(), levels.begin() + FARTHEST + width);
-    if (next === undefined && Number.isFinite(begin)) next = begin;
+    // Where nothing is expected there is nothing to compare with: what was drawn there is neither kept nor looked at.
+    power.forget(power.end() - KEPT_BINS);
+    if (Number.isFinite(begin)) next = Math.max(next ?? begin, begin);
     if (next === undefined) return;
     for (; next < until; next += 1) {
       const y = power.at(next);

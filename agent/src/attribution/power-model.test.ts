@@ -8,6 +8,7 @@ const IDLE = 90;
 
 /** A made-up law in the family of the fit: watts above idle. */
 const linear = (load: Load): number => 60 * load.busy + 2 * load.iterations + 0.012 * load.promptTokens + 0.05 * load.decoded;
+const twice = (load: Load): number => 2 * linear(load);
 /** And one that is not: the more is drawn the slower it grows. */
 const saturating = (load: Load): number => 700 * (1 - Math.exp(-linear(load) / 700));
 
@@ -141,7 +142,6 @@ it('forgets work and keeps the idle level', () => {
   expect(sharesOf(model, [mixedWork()])).toEqual({ active: 1 });
   expect(model.idleWatts()).toBeCloseTo(IDLE, 2);
   expect(model.knowsIdle()).toBe(true);
-  const twice = (load: Load): number => 2 * linear(load);
   teach(model, { law: twice });
   expect(Math.abs((model.judge(stretchOf(0, 1, [prefillOnly(prefillAt(10_000))])).watts ?? 0) / (IDLE + twice(prefillAt(10_000))) - 1)).toBeLessThan(0.03);
 });

@@ -37,8 +37,9 @@ const BACKLOG_SECONDS = 60;
 const begin = ({ start, scheduled }: RequestEvidence): Instant => (scheduled !== undefined && scheduled > start ? scheduled : start);
 
 export function requestsWork({ prefills, pace }: Learnt): RequestsWork {
-  /** By start from `next` on, once sorted. */
+  /** By start from `next` on, once sorted; those before it were handed out. */
   let waiting: RequestWithFirstToken[] = [];
+  let next = 0;
   let sorted = true;
 
   function batchesOf(requests: readonly RequestWithFirstToken[]): RequestWithFirstToken[][] {
@@ -57,14 +58,25 @@ export function requestsWork({ prefills, pace }: Learnt): RequestsWork {
       sorted = false;
     },
     place(before) {
+      // Taking them off the front one by one would cost the length of the list each time: it is cut when half of it is gone.
+      if (!sorted || next > waiting.length / 2) {
+        waiting = waiting.slice(next);
+        next = 0;
+      }
       if (!sorted) waiting.sort((a, b) => a.start - b.start);
       sorted = true;
-      const count = waiting.findIndex(({ start }) => start >= before);
-      const due = waiting.splice(0, count < 0 ? waiting.length : count);
+      const placeOf = (at: number): number => {
+        let place = next;
+        for (let request = waiting[place]; request && request.start < at; request = waiting[place]) place += 1;
+        return place;
+      };
+      const end = placeOf(before);
+      const due = waiting.slice(next, end);
+      next = end;
       if (due.length === 0) return [];
       const inOrder = due.toSorted((a, b) => a.firstToken - b.firstToken);
       prefills.learn(inOrder.map((request) => ({ from: begin(request), tookUp: request.scheduled !== undefined, firstToken: request.firstToken, end: request.end, promptTokens: request.tokens.input })), pace.step());
-      const behind = waiting.slice(0, waiting.findIndex(({ start }) => start > before + BACKLOG_SECONDS));
+      const behind = waiting.slice(next, placeOf(before + BACKLOG_SECONDS));
       let until = Infinity;
       return batchesOf([...due, ...behind]).flatMap((batch): Placed[] => {
         const firstToken = batch[0]?.firstToken ?? before;

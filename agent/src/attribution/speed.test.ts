@@ -108,8 +108,8 @@ describe('iterations of which only the order is known', () => {
 
   it('do not spoil what exact moments tell', () => {
     const fit = speed();
-    run(fit, 400, (index) => (index % 2 === 0 ? 'prefill' : 'decode'));
-    for (let index = 0; index < 60; index += 1) fit.learn(stepsOf(1_000 + index, 1_000 + index + 3 * decodeTakes(20, 20_000), 0, 20, { kvTokens: 20_000, timing: 'inferred' }));
+    for (let index = 0; index < 60; index += 1) fit.learn(stepsOf(index, index + 3 * decodeTakes(20, 20_000), 0, 20, { kvTokens: 20_000, timing: 'inferred' }));
+    run(fit, 400, (index) => (index % 2 === 0 ? 'prefill' : 'decode'), 'exact', 1_000);
     expect(fit.trustsMoments()).toBe(true);
     near(fit.decode(20, 20_000), decodeTakes(20, 20_000), 0.03);
   });

@@ -30,7 +30,7 @@ const KV_TOKENS = 100_000;
 /** A fit says something once it has seen so many iterations. */
 const ENOUGH_ITERATIONS = 5;
 /** A run of iterations whose moments are not known is fitted as a whole once it lasts so long: its ends are known to a second. */
-const RUN_SECONDS = 4;
+const RUN_SECONDS = 20;
 const ENOUGH_RUNS = 8;
 /** Where so many times as much time is told exactly as not, moments are believed. */
 const MOSTLY = 3;

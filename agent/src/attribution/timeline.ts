@@ -81,7 +81,7 @@ export interface TimelineOptions {
 /** Between two iterations of an engine that has requests lies no more than this; it belongs to the iteration before it. */
 const LONGEST_PAUSE_SECONDS = 0.5;
 /** Iterations of unknown moments are settled in runs of about so long, without pauses longer than that in them. */
-const RUN_SECONDS = 3;
+const RUN_SECONDS = 6;
 const RUN_GAP_SECONDS = 0.1;
 /** An engine that told iterations so lately still tells them. */
 const SILENCE_SECONDS = 30;

@@ -85,8 +85,10 @@ export function bookParts(slicer: Slicer, channel: Channel, drawn: Drawn, parts:
       const shares = divideWhole(share, [...requests.values()]);
       for (const [place, request] of [...requests.keys()].entries()) requestBook.drew(request, phase, shares[place] ?? 0);
     }
+    const subject = owner?.subject();
     slicer.energy(at, {
-      ...owner?.subject(),
+      deployment: subject?.deployment,
+      model: subject?.model,
       device: channel.device,
       boundary: channel.boundary,
       source: channel.source,

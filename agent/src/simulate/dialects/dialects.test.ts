@@ -51,6 +51,16 @@ describe('vllm-log', () => {
     ]);
   });
 
+  it('waits for next to no result under asynchronous scheduling', () => {
+    const story = Array.from({ length: 500 }, (_, number) => iteration(number * 0.02, number * 0.02 + 0.019, { decode: [step(1)], running: 1 }));
+    const elapsed = linesOf('vllm-log', { iterations: true, async: true }, {}, story, 10).flatMap((line) => /elapsed time: ([\d.]+) ms/.exec(line)?.[1] ?? []);
+    expect(elapsed).toHaveLength(500);
+    const waited = elapsed.filter((each) => each === '19.00').length;
+    expect(waited).toBeGreaterThan(0);
+    expect(waited).toBeLessThan(30);
+    expect(new Set(elapsed)).toEqual(new Set(['19.00', '0.02', '0.03', '0.04']));
+  });
+
   it('tells drafts and how many were accepted after the statistics', () => {
     const story = [iteration(0, 1, { prefill: [chunk(1, 10)], running: 1 }), iteration(1, 1.1, { decode: [step(1, 3)], running: 1 }), iteration(1.1, 1.2, { decode: [step(1, 1)], running: 1 })];
     expect(linesOf('vllm-log', {}, { ...given, draftTokens: 3 }, story, 3).at(-1)).toMatch(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { ServingEvent } from '../../source.js';
-import { header, idleIn, iteration, reader, since, stepsIn, story } from './vllm.testing.js';
+import { instant, type Instant } from '@joulebook/shared/units.js';
+import type { ServingEvent, StepsEvidence } from '../../source.js';
+import { at, header, idleIn, iteration, reader, since, stepsIn, story } from './vllm.testing.js';
 
 const DECODE = [0, 0, 20, 20] as const;
 /** As many decodes in each second as it says, and what a step is said to have taken. */
@@ -9,6 +10,8 @@ const seconds = (counts: readonly (readonly [second: number, count: number])[], 
   return counts.flatMap(([second, count]) => Array.from({ length: count }, () => iteration(second, index++, DECODE, elapsed)));
 };
 const spans = (events: readonly ServingEvent[]): unknown => stepsIn(events).map(({ from, to, steps, timing }) => [since(from), since(to), steps, timing]);
+/** Of each iteration, those that are told together included. */
+const endsOf = (steps: readonly StepsEvidence[]): Instant[] => steps.flatMap(({ from, to, steps: count }) => Array.from({ length: count }, (_, index) => instant(from + ((to - from) * (index + 1)) / count)));
 const run = (...lines: readonly string[]): string[] => story(reader().all(...lines));
 const tokensOf = (...lines: readonly string[]): unknown => stepsIn(reader().all(...lines)).map(({ tokens }) => [tokens.input, tokens.output]);
 
@@ -44,29 +47,45 @@ describe('iteration lines', () => {
 });
 
 describe('the time of an iteration', () => {
-  it('is a share of its second where elapsed times are next to nothing', () => {
-    const events = reader().all(...seconds([[0, 10], [1, 40], [2, 40], [3, 10]]));
-    expect(spans(events)).toEqual([[0, 1, 10, 'inferred'], [1, 2, 40, 'inferred'], [2, 3, 40, 'inferred'], [3, 3.25, 10, 'inferred']]);
+  it('follows from how many there were in seconds where elapsed times are next to nothing', () => {
+    const steps = stepsIn(reader().all(...seconds([[0, 10], [1, 40], [2, 40], [3, 40], [4, 40], [5, 10]])));
+    expect(new Set(steps.map(({ timing }) => timing))).toEqual(new Set(['inferred']));
+    for (const { from, to, steps: count } of steps) expect((to - from) / count).toBeCloseTo(0.025, 3);
+    expect(steps.map(({ from }) => since(from))[0]).toBeCloseTo(0.75, 1);
   });
 
-  it('is what it says where the times of a second fill it', () => {
-    const events = reader().all(...seconds([[0, 10], [1, 40], [2, 40], [3, 10]], 25));
-    expect(spans(events)).toEqual([[0, 1, 10, 'inferred'], [1, 2, 40, 'exact'], [2, 3, 40, 'exact'], [3, 3.25, 10, 'exact']]);
+  it('is what it says where that adds up to the time that passed', () => {
+    const steps = stepsIn(reader().all(...seconds([[0, 10], [1, 40], [2, 40], [3, 40], [4, 40], [5, 10]], 24)));
+    expect(new Set(steps.map(({ timing }) => timing))).toEqual(new Set(['exact']));
+    for (const { from, to, steps: count } of steps.slice(0, -1)) expect((to - from) / count).toBeCloseTo(0.025, 3);
   });
 
-  it('is shared out by work: a step of 2048 prompt tokens is as long as nine', () => {
-    const lines = seconds([[0, 10], [1, 31], [2, 4]]).with(20, iteration(1, 20, [1, 2048, 20, 20]));
-    const [, before, prefill, after] = stepsIn(reader().all(...lines));
-    expect([before, prefill, after].map((each) => each && since(each.from))).toEqual([1, 1.256, 1.487]);
-    expect((prefill?.to ?? 0) - (prefill?.from ?? 0)).toBeCloseTo(9 / 39, 6);
+  it.each([
+    [15, 'inferred'],
+    [19, 'inferred'],
+    [22, 'exact'],
+    [27, 'exact'],
+    [32, 'inferred'],
+  ])('of %d ms, where 40 of them took a second, is %s', (elapsed, timing) => {
+    const steps = stepsIn(reader().all(...seconds([[0, 10], [1, 40], [2, 40], [3, 40], [4, 40], [5, 10]], elapsed)));
+    expect(new Set(steps.map((each) => each.timing))).toEqual(new Set([timing]));
+  });
+
+  it('is told of like ones together, for half a second at most', () => {
+    const steps = stepsIn(reader().all(...seconds([[0, 40], [1, 40], [2, 40], [3, 40], [4, 40], [5, 40]], 24)));
+    expect(Math.max(...steps.map(({ from, to }) => to - from))).toBeLessThanOrEqual(0.5);
+    expect(Math.max(...steps.map((each) => each.steps))).toBeGreaterThan(15);
   });
 
   it('never overlaps another of its rank, leaves no gap while it goes on, and keeps its stamp', () => {
     const counts = Array.from({ length: 60 }, (_, second): [number, number] => [second, 30 + ((second * 7) % 11)]);
     const steps = stepsIn(reader().all(...seconds(counts)));
     expect(steps.slice(1).map(({ from }) => from)).toEqual(steps.slice(0, -1).map(({ to }) => to));
-    expect(steps.slice(0, -1).map(({ to }) => since(to))).toEqual(counts.slice(1).map(([second]) => second));
-    expect(steps.reduce((sum, each) => sum + each.steps, 0)).toBe(counts.reduce((sum, [, count]) => sum + count, 0));
+    const stamps = counts.flatMap(([second, count]) => Array.from({ length: count }, () => second));
+    const off = endsOf(steps).map((end, index) => since(end) - (stamps[index] ?? 0));
+    // Such a pace contradicts itself from second to second; of iterations told together all are as long.
+    expect(Math.min(...off)).toBeGreaterThan(-0.01);
+    expect(Math.max(...off)).toBeLessThan(1.01);
   });
 
   it('reaches back to the one before it where only a pause lies between', () => {
@@ -81,6 +100,11 @@ describe('the time of an iteration', () => {
     expect(spans(reader().all(...stamped))).toEqual([[0.075, 0.1, 1, 'exact'], [0.1, 0.125, 1, 'exact'], [0.125, 0.15, 1, 'exact']]);
   });
 
+  it('is that of a container, even where its fraction is nothing', () => {
+    const stamped = [0.95, 0.975, 1, 1.025, 1.05].map((second, index) => `2026-06-01T12:00:0${second.toFixed(3)}Z ${iteration(0, index, DECODE, 25)}`);
+    expect(spans(reader().all(...stamped))).toEqual([[0.925, 0.95, 1, 'exact'], [0.95, 0.975, 1, 'exact'], [0.975, 1, 1, 'exact'], [1, 1.025, 1, 'exact'], [1.025, 1.05, 1, 'exact']]);
+  });
+
   it('of two ranks may overlap', () => {
     const lines = seconds([[0, 5], [1, 5]]).flatMap((line) => [line, line.replace('DP0', 'DP1')]);
     expect(new Set(stepsIn(reader().all(...lines)).map(({ rank }) => rank))).toEqual(new Set(['0', '1']));
@@ -89,11 +113,11 @@ describe('the time of an iteration', () => {
 
 describe('a time without iterations', () => {
   it('is idle where no line is missing', () => {
-    expect(run(iteration(0, 0, DECODE, 25), iteration(0, 1, [0, 0, 0, 0]), iteration(20, 2, DECODE, 25))).toEqual(['0.513 to 20.487 idle']);
+    expect(run(iteration(0, 0, DECODE, 25), iteration(0, 1, [0, 0, 0, 0]), iteration(20, 2, DECODE, 25))).toEqual(['0.5 to 20.475 idle']);
   });
 
   it('is a hole where lines are missing', () => {
-    expect(run(iteration(0, 0, DECODE, 25), iteration(20, 9, DECODE, 25))).toEqual(['0.513 to 20.487 hole']);
+    expect(run(iteration(0, 0, DECODE, 25), iteration(20, 9, DECODE, 25))).toEqual(['0.5 to 20.475 hole']);
   });
 
   it('is neither before an engine that began again', () => {
@@ -103,6 +127,124 @@ describe('a time without iterations', () => {
   it('is not claimed to be idle as long as a prompt may have taken', () => {
     const [idle] = idleIn(reader().all(iteration(0, 0, DECODE, 25), iteration(60, 1, [1, 8192, 0, 0])));
     expect(idle && since(idle.to)).toBeCloseTo(60.5 - 8192 / 500, 1);
+  });
+});
+
+/** A longer one is idle time. */
+const PAUSE = 0.02;
+
+interface Made {
+  readonly from: number;
+  /** When its line is written. */
+  readonly end: number;
+  readonly work: readonly [number, number, number, number];
+  readonly elapsed: number;
+}
+
+/** An engine that never was: decode steps of 25 ms and a bit, a prompt now and then, the same each time. */
+function engine({ length = 60, gap = 0.0012, step = 0.0254, idleEvery = Infinity, stallAt = Infinity, pacing = 0 }: { length?: number; gap?: number; step?: number; idleEvery?: number; stallAt?: number; pacing?: number } = {}): Made[] {
+  const made: Made[] = [];
+  let dice = 7;
+  const chance = (): number => (dice = (dice * 48_271) % 2_147_483_647) / 2_147_483_647;
+  let now = 0.371;
+  let idleAt = idleEvery;
+  let stalled = false;
+  while (now < length) {
+    const rested = now > idleAt;
+    if (rested) [now, idleAt] = [now + 0.2 + 1.5 * chance(), now + idleEvery];
+    if (now > stallAt && !stalled) [now, stalled] = [now + 0.7, true];
+    const prompt = rested || chance() < 0.06 ? Math.round(100 + 1800 * chance()) : 0;
+    const sequences = rested || made.length === 0 ? 0 : 8 + Math.round(3 * Math.sin(now / 7));
+    const lasts = (step + prompt * 0.000_09 + sequences * 0.000_06) * (1 + pacing * Math.sin(now / 5)) * (1 + 0.01 * (chance() - 0.5));
+    made.push({ from: now, end: now + lasts, work: [prompt > 0 ? 1 : 0, prompt, sequences, sequences], elapsed: lasts * 1000 });
+    now += lasts + gap;
+  }
+  return made;
+}
+
+const linesOf = (made: readonly Made[], elapsed = (each: Made): number => each.elapsed): string[] => made.map((each, index) => iteration(Math.floor(each.end), index, each.work, elapsed(each)));
+const quantile = (values: readonly number[], share: number): number => values.toSorted((a, b) => a - b)[Math.floor(share * values.length)] ?? Number.NaN;
+
+const NO_WAIT = (): number => 0.03;
+
+/** Errors in ms. The pause to the next one belongs to an iteration. */
+function errorsOf(events: readonly ServingEvent[], made: readonly Made[]): { readonly ends: number[]; readonly lengths: number[] } {
+  const steps = stepsIn(events);
+  const ends = endsOf(steps);
+  const lengths = steps.flatMap(({ from, to, steps: count }) => Array.from({ length: count }, () => (to - from) / count));
+  expect(ends).toHaveLength(made.length);
+  const truth = made.map(({ from, end }, index) => {
+    const next = made[index + 1]?.from ?? Infinity;
+    return { from, end: next - end < PAUSE ? next : end };
+  });
+  return {
+    ends: truth.map(({ end }, index) => 1000 * Math.abs((ends[index] ?? at(0)) - at(0) - end)),
+    lengths: truth.map(({ from, end }, index) => 1000 * Math.abs((lengths[index] ?? 0) - (end - from))),
+  };
+}
+
+describe('the moments of an engine whose moments are known', () => {
+  it.each([
+    ['it is busy', {}, undefined, 'exact', { ends: [2, 7], lengths: [0.2, 0.4] }],
+    ['it is not always busy', { idleEvery: 9 }, undefined, 'exact', { ends: [5, 20], lengths: [0.2, 0.6] }],
+    ['the gap between iterations is long', { gap: 0.005 }, undefined, 'exact', { ends: [6, 14], lengths: [0.2, 0.4] }],
+    ['it stood still once, with requests', { stallAt: 31 }, undefined, 'exact', { ends: [5, 12], lengths: [0.2, 0.4] }],
+    ['its iterations are longer than a second', { step: 1.31 }, undefined, 'exact', { ends: [80, 220], lengths: [12, 110] }],
+    ['its pace changes', { pacing: 0.15 }, undefined, 'exact', { ends: [3, 14], lengths: [0.2, 0.6] }],
+    ['elapsed times are next to nothing', {}, NO_WAIT, 'inferred', { ends: [12, 40], lengths: [1, 6] }],
+    ['elapsed times are next to nothing and it is not always busy', { idleEvery: 9 }, NO_WAIT, 'inferred', { ends: [22, 100], lengths: [2, 14] }],
+    ['elapsed times are next to nothing and its pace changes', { pacing: 0.15 }, NO_WAIT, 'inferred', { ends: [20, 70], lengths: [2, 8] }],
+  ] as const)('are near where %s', (_, options, elapsed, timing, bounds) => {
+    const made = engine(options);
+    const events = reader().all(...linesOf(made, elapsed));
+    const { ends, lengths } = errorsOf(events, made);
+    expect(quantile(ends, 0.5)).toBeLessThan(bounds.ends[0]);
+    expect(quantile(ends, 0.95)).toBeLessThan(bounds.ends[1]);
+    expect(quantile(lengths, 0.5)).toBeLessThan(bounds.lengths[0]);
+    expect(quantile(lengths, 0.95)).toBeLessThan(bounds.lengths[1]);
+    expect(new Set(stepsIn(events).map((each) => each.timing))).toEqual(new Set([timing]));
+  });
+
+  it('follow each other: nothing overlaps, and where nobody ran it is idle', () => {
+    const made = engine({ idleEvery: 9 });
+    const events = reader().all(...linesOf(made)).filter((event) => event.kind === 'steps' || event.kind === 'idle');
+    expect(events.slice(1).map(({ from }) => since(from))).toEqual(events.slice(0, -1).map(({ to }) => since(to)));
+    const idle = made.slice(1).reduce((sum, { from }, index) => sum + Math.max(0, from - (made[index]?.end ?? 0) - 0.002), 0);
+    expect(idleIn(events).reduce((sum, { from, to }) => sum + to - from, 0)).toBeCloseTo(idle, 0);
+  });
+
+  it('of prompts alone, between which nobody may have run, keep their stamps', () => {
+    const made = engine({ step: 0.2 }).map((each): Made => ({ ...each, work: [1, each.work[1] + 300, 0, 0] }));
+    const ends = endsOf(stepsIn(reader().all(...linesOf(made))));
+    const off = ends.map((end, index) => since(end) - Math.floor(made[index]?.end ?? 0));
+    expect(Math.min(...off)).toBeGreaterThanOrEqual(0);
+    // With the pause behind it.
+    expect(Math.max(...off)).toBeLessThan(1.1);
+  });
+
+  it('are the same live, a few seconds later, and nothing is told of before the watermark', () => {
+    const made = engine({ idleEvery: 9 });
+    const { read, parser } = reader();
+    const lines = linesOf(made);
+    const said: ServingEvent[] = [];
+    const lags: number[] = [];
+    let watermark = at(-1000);
+    let late = 0;
+    const hear = (events: readonly ServingEvent[]): void => {
+      late += events.filter((event) => (event.kind === 'steps' || event.kind === 'idle') && event.from < watermark).length;
+      said.push(...events);
+    };
+    for (let second = 0; second < 70; second += 1) {
+      hear(read(...lines.filter((_, index) => Math.floor(made[index]?.end ?? 0) === second)));
+      const quiet = parser.quiet(at(second + 1));
+      hear(quiet.filter(({ kind }) => kind !== 'watermark'));
+      for (const event of quiet) if (event.kind === 'watermark') watermark = event.at;
+      if (second > 30 && second < 60) lags.push(at(second + 1) - watermark);
+    }
+    expect(Math.max(...lags)).toBeLessThan(7);
+    hear(parser.end());
+    expect(late).toBe(0);
+    expect(endsOf(stepsIn(said))).toEqual(endsOf(stepsIn(reader().all(...lines))));
   });
 });
 

@@ -34,28 +34,33 @@ export interface IterationContext extends StepsContext {
 
 /** Lines take a moment to arrive. */
 const SETTLED = 1.5;
+/** Of an engine whose lines tell their own moment. */
+const LONGEST_PAUSE = 1;
 /** A shorter time without lines is a pause between iterations; of such whose moments are known and of others. */
 const SHORTEST_IDLE = { exact: 0.1, inferred: 1 } as const;
 
 export function iterationReader(context: IterationContext): IterationReader {
   const { label, rank } = context;
   const clock = moments();
+  /** Stamps have fractions. One of them may be of no fraction all the same. */
+  let fine = false;
   let before: IterationLine | undefined;
   /** Nobody ran after the last line, or lines are missing. */
   let rested = false;
   let whole = true;
   let lastIndex: number | undefined;
+  let lastAt: Instant | undefined;
   /** Of the last iteration that was told; and the piece with it, which is told when it is known what follows. */
   let end: Instant | undefined;
   let held: StepsEvidence | undefined;
 
   function tell(placed: Placed): ServingEvent[] {
-    const { from, lines, exact } = placed;
+    const { from, lines, exact, byWork } = placed;
     const events: ServingEvent[] = [];
     const pause = end === undefined ? 0 : from - end;
     if (end !== undefined && pause > 0 && !placed.whole) events.push(...release(), { kind: 'hole', from: end, to: from, reason: `${label}: iteration lines are missing` });
     else if (end !== undefined && pause >= SHORTEST_IDLE[exact ? 'exact' : 'inferred']) {
-      const doubt = exact ? 0 : (lines[0]?.contextTokens ?? 0) / SLOWEST_PREFILL;
+      const doubt = byWork ? (lines[0]?.contextTokens ?? 0) / SLOWEST_PREFILL : 0;
       const to = instant(from - doubt);
       events.push(...release());
       if (to > end) events.push({ kind: 'idle', from: end, to, ...(rank !== undefined && { rank }) });
@@ -77,17 +82,19 @@ export function iterationReader(context: IterationContext): IterationReader {
 
   function forget(): void {
     clock.restart();
+    before = undefined;
+    lastAt = undefined;
     end = undefined;
   }
 
   /** Its own moment is known: it is as long as it says, or began when the one before it ended. */
   function exactly(line: IterationLine, at: Instant): ServingEvent[] {
     const events = clock.flush().flatMap(tell);
-    const elapsed = line.elapsed ?? 0;
-    const follows = end !== undefined && at - end < 1;
+    const { elapsed = 0 } = line;
+    const follows = end !== undefined && at - end < LONGEST_PAUSE;
     const from = instant(Math.min(at, follows && end !== undefined ? end : Math.max(end ?? -Infinity, at - elapsed)));
-    events.push(...tell({ from, ends: [at], lines: [line], exact: follows || elapsed > 0, whole }));
-    return events;
+    const exact = follows || elapsed > 0;
+    return [...events, ...tell({ from, ends: [at], lines: [line], exact, byWork: !exact, whole })];
   }
 
   return {
@@ -95,10 +102,9 @@ export function iterationReader(context: IterationContext): IterationReader {
       const events: ServingEvent[] = [];
       const restarted = lastIndex !== undefined && line.index <= lastIndex;
       const missing = lastIndex !== undefined && line.index > lastIndex + 1;
-      if (restarted || (clock.lastStamp !== undefined && at + 1 < clock.lastStamp)) {
+      if (restarted || (lastAt !== undefined && at + 1 < lastAt)) {
         events.push(...flush());
         forget();
-        before = undefined;
       }
       if (lastIndex === undefined && line.index === 0) end = context.startedUp();
       lastIndex = line.index;
@@ -108,18 +114,19 @@ export function iterationReader(context: IterationContext): IterationReader {
         return events;
       }
       const joined = before !== undefined && !rested && whole && (line.generationRequests > 0 || goesOn(before, context.chunkTokens()));
-      events.push(...(stampWidth(at) === 0 ? exactly(line, at) : clock.add(line, at, { joined, whole }).flatMap(tell)));
+      fine ||= stampWidth(at) === 0;
+      events.push(...(fine ? exactly(line, at) : clock.add(line, at, { joined, whole }).flatMap(tell)));
       before = line;
+      lastAt = at;
       rested = false;
       whole = true;
       return events;
     },
-    settle: (now) => (clock.lastStamp !== undefined && now - clock.lastStamp >= 1 + SETTLED ? flush() : []),
+    settle: (now) => (lastAt !== undefined && now - lastAt >= (fine ? 0 : 1) + SETTLED ? flush() : []),
     end: flush,
     restart() {
       const events = flush();
       forget();
-      before = undefined;
       lastIndex = undefined;
       return events;
     },

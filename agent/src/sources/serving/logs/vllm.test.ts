@@ -103,6 +103,45 @@ describe('facts of the start', () => {
   });
 });
 
+const idle = (...lines: readonly string[]): string[] => story(reader().all(...lines)).filter((each) => each.endsWith('idle'));
+
+describe('the time from the start of the server to its first iteration', () => {
+  const READY = `${header(0, 'api_server.py:616')}Starting vLLM server on http://0.0.0.0:8000`;
+  const UNSTAMPED = '(APIServer pid=1) INFO:     Application startup complete.';
+
+  it('is idle where the first index is 0', () => {
+    expect(idle(`${header(-60)}vLLM API server version 0.25.1`, READY, UNSTAMPED, decode(20, 0))).toEqual(['0 to 20.499 idle']);
+  });
+
+  it('counts from the last line of the start', () => {
+    expect(idle(READY, `${header(2, 'launcher.py:37')}Available routes are:`, `${header(3, 'launcher.py:46')}Route: /metrics, Methods: GET`, decode(20, 0))).toEqual(['3 to 20.499 idle']);
+  });
+
+  it('is idle on each engine', () => {
+    const events = reader().all(READY, decode(20, 0), decode(30, 0).replace('DP0', 'DP1'));
+    expect(events.flatMap((event) => (event.kind === 'idle' ? [[event.rank, since(event.from), since(event.to)]] : []))).toEqual([['0', 0, 20.499], ['1', 0, 30.499]]);
+  });
+
+  it.each([
+    ['iterations were left out', [READY, decode(20, 7)]],
+    ['nothing tells when the server had started', [UNSTAMPED, decode(20, 0)]],
+    ['an engine began again within the log', [READY, decode(5, 0), decode(6, 1), decode(20, 0)]],
+  ])('is not told where %s', (_, lines) => {
+    expect(idle(...lines).filter((each) => each.includes(' 20.'))).toEqual([]);
+  });
+
+  it('begins anew with a server that was started again', () => {
+    const again = [`${header(60)}vLLM API server version 0.25.1`, READY.replace(header(0, 'api_server.py:616'), header(70, 'api_server.py:616')), decode(90, 0)];
+    expect(idle(READY, decode(5, 0), ...again)).toEqual(['0 to 5.499 idle', '70 to 90.499 idle']);
+  });
+
+  it('loses no line of the start', () => {
+    const { all, skipped } = reader();
+    all(READY, UNSTAMPED, decode(20, 0));
+    expect(skipped).toEqual([]);
+  });
+});
+
 describe('requests that ended', () => {
   it('are counted in the window of V0 in which they did', () => {
     const events = reader().all(v0(0, SAID), ended(2, 'Finished request a.'), ended(2, 'Finished request b.'), ended(3, 'Aborted request c.'), v0(5, SAID), v0(10, SAID));
@@ -154,19 +193,20 @@ describe('what others wrote', () => {
 describe('which lines are booked', () => {
   it('are those of statistics, where there are any, and iterations tell the work alone', () => {
     const events = reader().all(decode(1, 0), decode(1, 1), decode(2, 2), v1(10, { output: 0.6, running: 2 }), decode(11, 3));
-    expect(outputs(events)).toEqual([{}, {}, {}]);
+    expect(new Set(outputs(events).map((tokens) => JSON.stringify(tokens)))).toEqual(new Set(['{}']));
+    expect(stepsIn(events).reduce((sum, { steps }) => sum + steps, 0)).toBe(4);
     expect(windowsIn(events).map(({ tokens }) => tokens.output)).toEqual([6]);
   });
 
   it('are those of iterations where nothing else is written', () => {
     const events = reader().all(decode(1, 0), decode(1, 1), decode(2, 2));
-    expect(outputs(events)).toEqual([{ input: 0, output: 4 }, { input: 0, output: 2 }]);
+    expect(outputs(events)).toEqual([{ input: 0, output: 2 }, { input: 0, output: 2 }, { input: 0, output: 2 }]);
   });
 
   it('are those of iterations when no line of statistics came in time; a later one is not booked too', () => {
     const { read, parser } = reader();
     expect(outputs(read(decode(1, 0), decode(20, 1)))).toEqual([]);
-    expect(outputs(read(decode(27, 2)))).toEqual([{ input: 0, output: 2 }, { input: 0, output: 2 }]);
+    expect(outputs(read(decode(27, 2), decode(33, 3)))).toEqual([{ input: 0, output: 2 }, { input: 0, output: 2 }]);
     expect(story([...read(v1(60, { output: 9, running: 2 })), ...parser.end()]).filter((each) => each.includes(':'))).toEqual(['50.5 to 60.5: -/- busy 2']);
   });
 
