@@ -39,7 +39,7 @@ const LEAST_CORRELATION = 0.3;
 const LEAST_RISE = 0.03;
 
 /** What was drawn waits so long for what was expected. */
-const KEPT_BINS = 1_200 / BIN_SECONDS;
+const KEPT_BINS = 600 / BIN_SECONDS;
 
 export function alignment(): Alignment {
   let levels = bins();

@@ -59,13 +59,15 @@ export interface Lane {
 const GUESS = { prefill: 1, decode: 0.6 };
 /** What was learnt with the clocks further apart than this is better forgotten. */
 const MOVED_SECONDS = 0.04;
+/** A device that drew nothing for so long is no longer the one to go by. */
+const SILENT_SECONDS = 60;
 
 export function attribution(): Attribution {
   const power = powerModel();
   const windows = windowModel(power);
   const clocks = alignment();
   const seen = observations(power);
-  let lanes = 0;
+  let leader: { readonly lane: object; spoke: Instant } | undefined;
   let believed: number | undefined;
 
   /** @param stated what the sensor is known to be late */
@@ -78,24 +80,34 @@ export function attribution(): Attribution {
     return now;
   }
 
+  /** One device tells the offset for all, as long as it speaks: they have the same sensors, and the evidence has one clock. */
+  function leads(lane: object, at: Instant, blur: number): boolean {
+    if (!leader || (leader.lane !== lane && at - leader.spoke > SILENT_SECONDS)) {
+      leader = { lane, spoke: at };
+      clocks.blur(blur);
+    }
+    if (leader.lane !== lane) return false;
+    leader.spoke = at;
+    return true;
+  }
+
   function lane(blur: number, stated: number): Lane {
     const device = seen.device(blur);
-    // One device tells the offset for all: they have the same sensors, and the evidence has one clock.
-    const first = lanes++ === 0;
-    if (first) clocks.blur(blur);
+    const self = {};
     return {
       drawn(from, to, joules) {
-        if (first) clocks.drawn(from, to, joules / (to - from));
+        if (leads(self, from, blur)) clocks.drawn(from, to, joules / (to - from));
         device.drawn(from, to, joules, lag(stated));
       },
       divide(pieces) {
-        if (pieces[0]?.stretch.window) return windows.divide(pieces);
+        if (pieces.some(({ stretch }) => stretch.window)) return runsOf(pieces).flatMap((run) => (run[0]?.stretch.window ? windows.divide(run) : run.map(({ stretch, energy }) => ({ shares: power.judge(stretch).shares, weight: energy }))));
         const judged = pieces.map(({ stretch }): Judged => power.judge(stretch));
         // Without an expectation for each piece the readings' own shape divides them.
         const all = judged.every(({ watts }) => watts !== undefined);
         return pieces.map(({ from, to, energy, stretch }, index) => {
           const { watts, shares } = judged[index] ?? { watts: undefined, shares: pure(stretch.state === 'work' ? 'active' : stretch.state) };
-          return { shares, weight: all && watts !== undefined ? watts * (to - from) : energy };
+          // What was not seen gets nothing, whatever was to be expected.
+          return { shares, weight: all && watts !== undefined && energy > 0 ? watts * (to - from) : energy };
         });
       },
     };
@@ -115,7 +127,7 @@ export function attribution(): Attribution {
     rewind() {
       clocks.rewind();
       seen.rewind();
-      lanes = 0;
+      leader = undefined;
     },
     lane,
     expect,
@@ -124,4 +136,15 @@ export function attribution(): Attribution {
     offset: () => clocks.offset(),
     ready: () => power.ready(),
   };
+}
+
+/** Neighbouring pieces of the same window of counts, or of none. */
+function runsOf(pieces: readonly MeasuredPiece[]): MeasuredPiece[][] {
+  const runs: MeasuredPiece[][] = [];
+  for (const piece of pieces) {
+    const run = runs.at(-1);
+    if (run && run[0]?.stretch.window === piece.stretch.window) run.push(piece);
+    else runs.push([piece]);
+  }
+  return runs;
 }

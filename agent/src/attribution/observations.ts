@@ -30,6 +30,9 @@ const GROUP_BLOCK_SECONDS = 5;
 /** Work is kept for so long: power that is shown later than that teaches nothing. */
 const KEEP_CELLS = 1_200 / CELL_SECONDS;
 
+/** Blocks of power that wait for evidence about their time. */
+const MOST_WAITING = 2_000;
+
 /** Sums over time up to the end of a cell. */
 interface Sums {
   readonly load: Load;
@@ -62,7 +65,7 @@ export function observations(model: PowerModel): Observations {
   let cells: Sums[] = [];
   let first = 0;
   let open: { cell: number; sums: Sums } | undefined;
-  let group: { from: number; to: number; sums: Sums } | undefined;
+  let group: { from: number; to: number; end: number; sums: Sums } | undefined;
   let grouped = false;
 
   function put(from: number, to: number, rate: Sums): void {
@@ -101,9 +104,9 @@ export function observations(model: PowerModel): Observations {
         continue;
       }
       grouped = true;
-      group ??= { from, to, sums: NOTHING };
-      group = { from: group.from, to, sums: add(group.sums, scaled(rate, to - from)) };
-      if (to >= groupEnd) endGroup();
+      group ??= { from, to, end: groupEnd, sums: NOTHING };
+      group = { ...group, to, sums: add(group.sums, scaled(rate, to - from)) };
+      if (to >= group.end) endGroup();
     }
   }
 
@@ -162,7 +165,7 @@ export function observations(model: PowerModel): Observations {
       const learnt: Block = { at: to, seconds: to - from, joules, idle: ran.idle, load: ran.load, prefill: ran.prefill, decode: ran.decode };
       model.learn(learnt);
     }
-    if (waiting.length > KEEP_CELLS) waiting.splice(0, waiting.length - KEEP_CELLS);
+    if (waiting.length > MOST_WAITING) waiting.splice(0, MOST_WAITING / 2);
   }
 
   return {

@@ -34,10 +34,13 @@ const LEAST_TOKENS = 8;
 
 export function pace(): Pace {
   const fit = regression(2);
+  let requests = 0;
+  /** Requests beside which prompts were computed. */
+  let beside = 0;
   let alone = 0;
   let iterations = 0;
 
-  const known = (): readonly number[] | undefined => (fit.weight() >= ENOUGH_REQUESTS ? fit.solution()?.coefficients : undefined);
+  const known = (): readonly number[] | undefined => (requests >= ENOUGH_REQUESTS ? fit.solution()?.coefficients : undefined);
   return {
     pass(seconds, decoding, promptIterations) {
       if (!decoding) return;
@@ -49,6 +52,8 @@ export function pace(): Pace {
       const time = alone - before.alone;
       if (outputTokens < LEAST_TOKENS || time <= 0) return;
       // Per second of decode alone, so that long requests do not outweigh all others.
+      requests = requests * FADE + 1;
+      beside = beside * FADE + (iterations > before.iterations ? 1 : 0);
       fit.fade(FADE);
       fit.add([(iterations - before.iterations) / time, 1], (outputTokens - 1) / time, Math.min(time, 10));
     },
@@ -56,6 +61,6 @@ export function pace(): Pace {
       const [, perSecond = 0] = known() ?? [];
       return perSecond > 0 ? 1 / perSecond : undefined;
     },
-    mixing: () => known()?.[0] ?? 1,
+    mixing: () => (beside >= ENOUGH_REQUESTS ? (known()?.[0] ?? 1) : 1),
   };
 }

@@ -42,6 +42,7 @@ export function windowsWork(pace: WindowPace): WindowsWork {
     looks.set(key, evidence);
     counted ||= counting;
     const { from, to, tokens, busy, saturated, credits, running = 0, phaseSeconds, rank } = evidence;
+    if (!(to > from)) return [];
     const whole = { from, to, counting, rank };
     const input = tokens.input === undefined && tokens.cachedInput === undefined ? undefined : (tokens.input ?? 0);
     const { output } = tokens;

@@ -230,14 +230,14 @@ const joules = (slices: readonly Slice[], device = 'gpu0'): Partial<Record<Phase
 
 describe('a GPU', () => {
   // Its lane has no evidence, so that none reaches any moment: nothing is booked before the end, and no slice of the node is closed.
-  it.fails('that serves nobody is booked as time goes on', () => {
+  it('that serves nobody is booked as time goes on', () => {
     const { facts } = live([7]);
     for (let at = 0; at < 20; at += 1) facts.span(spanOf(gpu, at, at + 1, 1e6));
     expect(facts.advance(instant(20))).toBeGreaterThan(15);
   });
 
   // The whole window is divided as one, whatever its pieces say.
-  it.fails('takes the phase of better evidence inside a window of counts', () => {
+  it('takes the phase of better evidence inside a window of counts', () => {
     const { facts, slices } = live([0], 10);
     for (let at = 0; at < 10; at += 1) facts.span(spanOf(gpu, at, at + 1, 100e6));
     facts.evidence('chat', windowOf(0, 10, { tokens: countsOf(0, 100), running: 1, busy: 1 }), true);
@@ -296,7 +296,7 @@ describe('readings that stop', () => {
   };
 
   // The last reading before the gap waits for another to be divided with, however long that takes.
-  it.fails('hold nothing up for longer than a group of readings', () => {
+  it('hold nothing up for longer than a group of readings', () => {
     const { book } = bookOf();
     book.span(spanOf(gpu, 0, 0.5, 50e6));
     book.sweep(instant(100), decode(0, 100), false);
@@ -304,7 +304,7 @@ describe('readings that stop', () => {
   });
 
   // A group reaches over the gap, and what a model expects of the gap takes energy that was measured beside it.
-  it.fails('leave no energy in the time that was not seen', () => {
+  it('leave no energy in the time that was not seen', () => {
     const { book, slices } = bookOf();
     book.span(spanOf(gpu, 0, 0.5, 50e6));
     for (let at = 60; at < 65; at += 0.5) book.span(spanOf(gpu, at, at + 0.5, 50e6));

@@ -22,6 +22,8 @@ import type { Slicer } from './slicer.js';
 /** Readings of a power gauge are divided together, so many averaging times and at least so long. */
 const GROUP_OF_AVERAGES = 4;
 const LOOKING_SECONDS = 1;
+/** Times are equal within this. */
+const SAME_SECONDS = 1e-6;
 
 interface Lane {
   readonly owner: Owner | undefined;
@@ -69,14 +71,45 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       const name = owner?.name ?? '';
       const lane = lanes.get(name) ?? { owner, attribution: owner && attributionOf(owner).lane(blur, stated), stretches: [] };
       lanes.set(name, lane);
+      let reached = lane.stretches.at(-1)?.to;
       const shift = blur / 2 + (owner ? attributionOf(owner).lag(stated) : stated);
-      for (const stretch of (owner && stretchesOf.get(owner)) ?? []) lane.stretches.push({ ...stretch, from: instant(stretch.from + shift), to: instant(stretch.to + shift), ...(stretch.groupEnd !== undefined && { groupEnd: instant(stretch.groupEnd + shift) }) });
+      for (const stretch of (owner && stretchesOf.get(owner)) ?? []) {
+        // They follow each other; an offset that was found meanwhile makes no hole and no overlap.
+        const from = reached ?? instant(stretch.from + shift);
+        const to = instant(stretch.to + shift);
+        if (to <= from) continue;
+        lane.stretches.push({ ...stretch, from, to, ...(stretch.groupEnd !== undefined && { groupEnd: instant(stretch.groupEnd + shift) }) });
+        reached = to;
+      }
     }
     const names = new Set(here.length > 0 ? here.map(({ name }) => name) : ['']);
     for (const name of lanes.keys()) if (!names.has(name)) lanes.delete(name);
   }
 
   const stretchAt = ({ stretches }: Lane, at: Instant): Stretch | undefined => stretches.find((stretch) => stretch.to > at);
+
+  /** How far stretches go on of which nothing tells when which ran; better evidence in between ends it. */
+  function windowEnd(lane: Lane): number {
+    const groupEnd = stretchAt(lane, frontier)?.groupEnd;
+    if (groupEnd === undefined) return 0;
+    let end: number = frontier;
+    for (const stretch of lane.stretches) {
+      if (stretch.to <= frontier) continue;
+      if (stretch.groupEnd === undefined || end >= groupEnd) return end;
+      end = stretch.to;
+    }
+    return Math.max(end, groupEnd);
+  }
+
+  /** The end of the readings that make a group of so long; a pause between readings ends it. */
+  function together(length: number): number {
+    let end: number = frontier;
+    for (const span of spans) {
+      if (end >= frontier + length || span.from > Math.max(end, frontier) + SAME_SECONDS) break;
+      end = span.to;
+    }
+    return end;
+  }
 
   /** Where the group that begins at the frontier ends; undefined: not known yet. */
   function groupEnd(limit: Instant, last: boolean): Instant | undefined {
@@ -85,10 +118,13 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       const until = first && first.from < limit ? first.from : limit;
       return until > frontier ? until : undefined;
     }
-    const window = [...lanes.values()].reduce((end, lane) => Math.max(end, stretchAt(lane, frontier)?.groupEnd ?? 0), 0);
+    const window = Math.max(0, ...[...lanes.values()].map((lane) => windowEnd(lane)));
     let end: number = first.to;
     if (window > frontier) end = window;
-    else if (group > 0 && [...lanes.values()].every(({ owner }) => owner && attributionOf(owner).ready())) end = spans.find((span) => span.to >= frontier + group)?.to ?? Infinity;
+    else if (group > 0 && [...lanes.values()].every(({ owner }) => owner && attributionOf(owner).ready())) {
+      end = together(group);
+      if (end < frontier + group && end >= limit && !last) return undefined;
+    }
     if (end <= limit) return instant(end);
     return last && limit > frontier ? limit : undefined;
   }
@@ -199,7 +235,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
     sweep(to, stretchesOf, last) {
       extend(stretchesOf);
       followCoarseness(stretchesOf);
-      const known = Math.min(...[...lanes.values()].map(({ stretches }) => stretches.at(-1)?.to ?? frontier));
+      const known = Math.min(...[...lanes.values()].map(({ owner, stretches }) => (owner ? (stretches.at(-1)?.to ?? frontier) : to)));
       const limit = instant(last ? Math.max(frontier, to) : Math.min(to, known));
       for (let end = groupEnd(limit, last); end !== undefined && end > frontier; end = groupEnd(limit, last)) bookGroup(end);
       readings.forget(frontier);

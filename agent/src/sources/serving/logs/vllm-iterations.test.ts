@@ -141,8 +141,20 @@ interface Made {
   readonly elapsed: number;
 }
 
+interface Engine {
+  readonly length?: number;
+  readonly gap?: number;
+  readonly step?: number;
+  readonly perToken?: number;
+  readonly idleEvery?: number;
+  readonly stallAt?: number;
+  readonly pacing?: number;
+  /** Of disaggregated serving: a pool for prompts, or one for requests whose prompt was computed elsewhere. */
+  readonly only?: 'prompts' | 'decodes';
+}
+
 /** An engine that never was: decode steps of 25 ms and a bit, a prompt now and then, the same each time. */
-function engine({ length = 60, gap = 0.0012, step = 0.0254, idleEvery = Infinity, stallAt = Infinity, pacing = 0 }: { length?: number; gap?: number; step?: number; idleEvery?: number; stallAt?: number; pacing?: number } = {}): Made[] {
+function engine({ length = 60, gap = 0.0012, step = 0.0254, perToken = 0.000_09, idleEvery = Infinity, stallAt = Infinity, pacing = 0, only }: Engine = {}): Made[] {
   const made: Made[] = [];
   let dice = 7;
   const chance = (): number => (dice = (dice * 48_271) % 2_147_483_647) / 2_147_483_647;
@@ -153,9 +165,9 @@ function engine({ length = 60, gap = 0.0012, step = 0.0254, idleEvery = Infinity
     const rested = now > idleAt;
     if (rested) [now, idleAt] = [now + 0.2 + 1.5 * chance(), now + idleEvery];
     if (now > stallAt && !stalled) [now, stalled] = [now + 0.7, true];
-    const prompt = rested || chance() < 0.06 ? Math.round(100 + 1800 * chance()) : 0;
-    const sequences = rested || made.length === 0 ? 0 : 8 + Math.round(3 * Math.sin(now / 7));
-    const lasts = (step + prompt * 0.000_09 + sequences * 0.000_06) * (1 + pacing * Math.sin(now / 5)) * (1 + 0.01 * (chance() - 0.5));
+    const prompt = only !== 'decodes' && (rested || only === 'prompts' || chance() < 0.06) ? Math.round(100 + 1800 * chance()) : 0;
+    const sequences = only === 'prompts' || (only === undefined && (rested || made.length === 0)) ? 0 : 8 + Math.round(3 * Math.sin(now / 7));
+    const lasts = (step + prompt * perToken + sequences * 0.000_06) * (1 + pacing * Math.sin(now / 5)) * (1 + 0.01 * (chance() - 0.5));
     made.push({ from: now, end: now + lasts, work: [prompt > 0 ? 1 : 0, prompt, sequences, sequences], elapsed: lasts * 1000 });
     now += lasts + gap;
   }
@@ -191,6 +203,10 @@ describe('the moments of an engine whose moments are known', () => {
     ['it stood still once, with requests', { stallAt: 31 }, undefined, 'exact', { ends: [5, 12], lengths: [0.2, 0.4] }],
     ['its iterations are longer than a second', { step: 1.31 }, undefined, 'exact', { ends: [80, 220], lengths: [12, 110] }],
     ['its pace changes', { pacing: 0.15 }, undefined, 'exact', { ends: [3, 14], lengths: [0.2, 0.6] }],
+    ['it only decodes, and is not always busy', { only: 'decodes', idleEvery: 9 }, undefined, 'exact', { ends: [5, 25], lengths: [0.2, 0.6] }],
+    ['it only computes prompts', { only: 'prompts' }, undefined, 'exact', { ends: [20, 60], lengths: [2.5, 12] }],
+    ['it only computes prompts, and is not always busy', { only: 'prompts', step: 0.2, idleEvery: 0.7 }, undefined, 'inferred', { ends: [400, 900], lengths: [2, 30] }],
+    ['elapsed times are next to nothing and prompts take long', { perToken: 0.0004 }, NO_WAIT, 'inferred', { ends: [45, 250], lengths: [8, 60] }],
     ['elapsed times are next to nothing', {}, NO_WAIT, 'inferred', { ends: [12, 40], lengths: [1, 6] }],
     ['elapsed times are next to nothing and it is not always busy', { idleEvery: 9 }, NO_WAIT, 'inferred', { ends: [22, 100], lengths: [2, 14] }],
     ['elapsed times are next to nothing and its pace changes', { pacing: 0.15 }, NO_WAIT, 'inferred', { ends: [20, 70], lengths: [2, 8] }],
@@ -245,6 +261,18 @@ describe('the moments of an engine whose moments are known', () => {
     hear(parser.end());
     expect(late).toBe(0);
     expect(endsOf(stepsIn(said))).toEqual(endsOf(stepsIn(reader().all(...lines))));
+  });
+});
+
+describe('an iteration of nothing at all', () => {
+  it('says that nobody ran behind it', () => {
+    const busy = engine({ length: 12 });
+    const over = busy.findIndex(({ end }) => end > 6);
+    // Written in 0.2 s without requests; whose requests follow is not told.
+    const lines = busy.flatMap((each, index) => [...(index === over ? [iteration(Math.floor(each.from), index, [0, 0, 0, 0], 0)] : []), iteration(Math.floor(each.end + (index >= over ? 0.2 : 0)), index + (index >= over ? 1 : 0), each.work, each.elapsed)]);
+    const [idle] = idleIn(reader().all(...lines));
+    expect(idle && since(idle.to) - since(idle.from)).toBeCloseTo(0.2, 1);
+    expect(idle && since(idle.from)).toBeCloseTo(busy[over - 1]?.end ?? 0, 1);
   });
 });
 

@@ -36,8 +36,9 @@ export interface IterationContext extends StepsContext {
 const SETTLED = 1.5;
 /** Of an engine whose lines tell their own moment. */
 const LONGEST_PAUSE = 1;
-/** A shorter time without lines is a pause between iterations; of such whose moments are known and of others. */
-const SHORTEST_IDLE = { exact: 0.1, inferred: 1 } as const;
+/** A shorter time without lines is a pause between iterations; it is longer where their lengths were guessed. */
+const SHORTEST_IDLE = 0.1;
+const SHORTEST_IDLE_BY_WORK = 1;
 
 export function iterationReader(context: IterationContext): IterationReader {
   const { label, rank } = context;
@@ -55,11 +56,11 @@ export function iterationReader(context: IterationContext): IterationReader {
   let held: StepsEvidence | undefined;
 
   function tell(placed: Placed): ServingEvent[] {
-    const { from, lines, exact, byWork } = placed;
+    const { from, lines, byWork } = placed;
     const events: ServingEvent[] = [];
     const pause = end === undefined ? 0 : from - end;
     if (end !== undefined && pause > 0 && !placed.whole) events.push(...release(), { kind: 'hole', from: end, to: from, reason: `${label}: iteration lines are missing` });
-    else if (end !== undefined && pause >= SHORTEST_IDLE[exact ? 'exact' : 'inferred']) {
+    else if (end !== undefined && pause >= (byWork ? SHORTEST_IDLE_BY_WORK : SHORTEST_IDLE)) {
       const doubt = byWork ? (lines[0]?.contextTokens ?? 0) / SLOWEST_PREFILL : 0;
       const to = instant(from - doubt);
       events.push(...release());
