@@ -63,8 +63,6 @@ export interface AgentParts {
 const TENANCY_EVERY_SECONDS = 15;
 /** Slice time moves by a second a tick; further than this in one tick is a leap. */
 const LEAP_SECONDS = 60;
-/** A log that tells requests at their end may do so after many minutes; energy does not wait that long by itself. */
-const LONGEST_LOOKBACK_SECONDS = 60;
 /** A collector takes no more slices than so many in one batch. */
 const SLICES_PER_BATCH = 5_000;
 /** How often the agent states what it costs itself. */
@@ -100,9 +98,8 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
     facts.flag({ kind: 'flagged', code: 'AGENT_RESTARTED', detail: `the agent kept nothing between ${toIso(alive.last)} and ${toIso(begin)}: it was stopped, and what it had not yet written down is lost`, count: 1 });
   }
 
-  /** Energy must be able to wait for what a log tells late, and for the next reading of the slowest sensor. */
-  const lookback = Math.min(LONGEST_LOOKBACK_SECONDS, Math.max(0, ...parts.serving.map(({ source }) => source.lookback ?? 0)));
-  const evidenceDelay = Math.max(parts.evidenceDelay, lookback, 3 * Math.max(0, ...parts.power.map(({ period }) => period)));
+  /** Energy must be able to wait for the next reading of the slowest sensor. */
+  const evidenceDelay = Math.max(parts.evidenceDelay, 3 * Math.max(0, ...parts.power.map(({ period }) => period)));
   log.info(`energy waits up to ${Math.round(evidenceDelay)} s for evidence and readings; it is booked as soon as they are there`);
 
   let host: HostFacts | undefined;

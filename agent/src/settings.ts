@@ -29,7 +29,7 @@ export const agentSettings = {
   token: setting(text.optional(), 'Bearer token for the collector.', { secret: true }),
   dataDir: setting(text.default('./data/agent'), 'Folder of the spool.'),
   slice: setting(duration.prefault('10s').refine((value) => value >= 1 && 3600 % value === 0, 'a slice lasts at least 1 s and divides an hour'), 'Length of a slice of facts.'),
-  evidenceDelay: setting(duration.prefault('15s'), 'How long energy waits at least for evidence of what ran, where that is late; what comes later still leaves it unknown.'),
+  evidenceDelay: setting(duration.prefault('30s'), 'How long energy waits for evidence of what ran, where that is late; what comes later leaves it unknown.'),
   power: setting(z.array(livePowerEntry).optional(), 'Power sources; absent: those found on this machine.'),
   serving: setting(z.array(liveServingEntry).optional(), 'Serving sources; absent: those found on this machine.'),
   play: setting(text.optional(), 'A folder with a recording to play in a loop instead of sensors; everything it says is marked as a demonstration.'),

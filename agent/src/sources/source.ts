@@ -214,8 +214,6 @@ export interface LiveServing {
   readonly description: string;
   /** Every request is told: between two watermarks, nobody running means idle. */
   readonly tellsRequests?: boolean;
-  /** How long after it happened it may still tell of something. */
-  readonly lookback?: Seconds;
   events(context: LiveContext): AsyncIterable<ServingEvent>;
   /** A short look, for a person. Absent: a look would take away what measuring needs. */
   examine?(context: LiveContext): Promise<Examination>;

@@ -44,9 +44,9 @@ export const liveLog = <Shape extends z.ZodRawShape>(dialect: LogDialect<Shape>,
 /** The log of an engine that nobody named. */
 export const liveAutoLog = (dialects: readonly LogDialect[]): LiveServingKind => liveLog(autoDialect(dialects), dialects);
 
-export function logFrom(dialect: Pick<LogDialect, 'name' | 'isOf' | 'isCut' | 'tellsRequests' | 'lookback'>, parserOf: (context: LogContext) => LogParser, place: LogPlace, tz: Zone | undefined): LiveServing {
+export function logFrom(dialect: Pick<LogDialect, 'name' | 'isOf' | 'isCut' | 'tellsRequests'>, parserOf: (context: LogContext) => LogParser, place: LogPlace, tz: Zone | undefined): LiveServing {
   const description = `${dialect.name} from ${place.name}`;
-  return { description, lookback: dialect.lookback, ...(dialect.tellsRequests !== undefined && { tellsRequests: dialect.tellsRequests }), events: (context) => follow(dialect, parserOf, place, tz, description, context) };
+  return { description, ...(dialect.tellsRequests !== undefined && { tellsRequests: dialect.tellsRequests }), events: (context) => follow(dialect, parserOf, place, tz, description, context) };
 }
 
 async function* follow(dialect: Pick<LogDialect, 'isOf' | 'isCut'>, parserOf: (context: LogContext) => LogParser, place: LogPlace, tz: Zone | undefined, label: string, context: LiveContext): AsyncGenerator<ServingEvent> {
