@@ -81,12 +81,12 @@ export function attribution(): Attribution {
   }
 
   /** One device tells the offset for all, as long as it speaks: they have the same sensors, and the evidence has one clock. */
-  function leads(lane: object, at: Instant, blur: number): boolean {
-    if (!leader || (leader.lane !== lane && at - leader.spoke > SILENT_SECONDS)) {
-      leader = { lane, spoke: at };
+  function leads(who: object, at: Instant, blur: number): boolean {
+    if (!leader || (leader.lane !== who && at - leader.spoke > SILENT_SECONDS)) {
+      leader = { lane: who, spoke: at };
       clocks.blur(blur);
     }
-    if (leader.lane !== lane) return false;
+    if (leader.lane !== who) return false;
     leader.spoke = at;
     return true;
   }

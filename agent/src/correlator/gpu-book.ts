@@ -90,15 +90,15 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
 
   /** How far stretches go on of which nothing tells when which ran; better evidence in between ends it. */
   function windowEnd(lane: Lane): number {
-    const groupEnd = stretchAt(lane, frontier)?.groupEnd;
-    if (groupEnd === undefined) return 0;
+    const until = stretchAt(lane, frontier)?.groupEnd;
+    if (until === undefined) return 0;
     let end: number = frontier;
     for (const stretch of lane.stretches) {
       if (stretch.to <= frontier) continue;
-      if (stretch.groupEnd === undefined || end >= groupEnd) return end;
+      if (stretch.groupEnd === undefined || end >= until) return end;
       end = stretch.to;
     }
-    return Math.max(end, groupEnd);
+    return Math.max(end, until);
   }
 
   /** The end of the readings that make a group of so long; a pause between readings ends it. */
