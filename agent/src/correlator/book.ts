@@ -81,7 +81,7 @@ export function bookParts(slicer: Slicer, channel: Channel, drawn: Drawn, parts:
   const all = weights.reduce((total, weight) => total + weight, 0);
   for (const [index, { owner, phase, modelled, division, at, seconds, askedSeconds, requests }] of parts.entries()) {
     const share = whole[index] ?? 0;
-    if (requestBook && requests && requests.size > 0) {
+    if (requestBook && requests && share > 0 && [...requests.values()].some((weight) => weight > 0)) {
       const shares = divideWhole(share, [...requests.values()]);
       for (const [place, request] of [...requests.keys()].entries()) requestBook.drew(request, phase, shares[place] ?? 0);
     }
