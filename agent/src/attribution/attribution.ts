@@ -57,8 +57,10 @@ export interface Lane {
 
 /** Of a stretch where nothing is learnt yet: prefill draws more than decode, and both more than idle. */
 const GUESS = { prefill: 1, decode: 0.6 };
-/** What was learnt with the clocks further apart than this is better forgotten. */
+/** A change of the offset that is worth following. */
 const MOVED_SECONDS = 0.04;
+/** What was learnt with the clocks further apart than this is better forgotten. */
+const FAR_SECONDS = 0.2;
 /** A device that drew nothing for so long is no longer the one to go by. */
 const SILENT_SECONDS = 60;
 
@@ -72,12 +74,15 @@ export function attribution(): Attribution {
 
   /** @param stated what the sensor is known to be late */
   function lag(stated: number): number {
-    const now = clocks.offset()?.seconds ?? stated;
-    if (believed === undefined) believed = now;
-    if (Math.abs(now - believed) <= MOVED_SECONDS) return believed;
-    believed = now;
+    const found = clocks.offset()?.seconds;
+    if (found === undefined) return believed ?? stated;
+    const moved = Math.abs(found - (believed ?? stated));
+    if (believed !== undefined && moved <= MOVED_SECONDS) return believed;
+    const little = believed !== undefined && moved <= FAR_SECONDS;
+    believed = found;
+    if (little || moved <= MOVED_SECONDS) return found;
     power.forget();
-    return now;
+    return found;
   }
 
   /** One device tells the offset for all, as long as it speaks: they have the same sensors, and the evidence has one clock. */

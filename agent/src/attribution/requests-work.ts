@@ -80,7 +80,7 @@ export function requestsWork({ prefills, pace }: Learnt): RequestsWork {
       let until = Infinity;
       return batchesOf([...due, ...behind]).flatMap((batch): Placed[] => {
         const firstToken = batch[0]?.firstToken ?? before;
-        const from = Math.min(...batch.map(begin));
+        const from = batch.reduce((least, request) => Math.min(least, begin(request)), Infinity);
         const promptTokens = batch.reduce<number | undefined>((sum, { tokens }) => (sum === undefined || tokens.input === undefined ? undefined : sum + tokens.input), 0);
         const takes = prefills.seconds(promptTokens);
         until = takes === undefined ? from : Math.max(from, Math.min(until, firstToken) - takes);
