@@ -269,7 +269,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
     const nobody = counted === undefined || counted.state === 'idle' || counted.state === 'unknown';
     if (count.whole > 0 && nobody) return plain(count.hole === 0 ? 'idle' : 'unknown');
     // An engine that tells its iterations did nothing where it tells none, as far as they are told.
-    if (windows.size > 0 && [...windows].every(({ rank }) => (rank === undefined ? [...told.keys()] : [rank]).some((each) => tellsIterations(each, from)))) return plain('unknown');
+    if (windows.size > 0 && counted?.state !== 'idle' && [...windows].every(({ rank }) => (rank === undefined ? [...told.keys()] : [rank]).some((each) => tellsIterations(each, from)))) return plain('unknown');
     if (!counted) return plain('unknown');
     if (role && !nobody) return inRole();
     return counted.state === 'idle' && count.hole > 0 ? plain('unknown') : counted;
