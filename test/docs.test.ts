@@ -1,14 +1,26 @@
-/** The README's tables come from the code: run with UPDATE_DOCS=1 to write them anew. */
-import { readFileSync, writeFileSync } from 'node:fs';
+/**
+ * The README's tables and its example come from the code: run with UPDATE_DOCS=1 to write them anew. Every YAML block of the
+ * documents says in its first line which file it is of (`# agent.yaml`), and is read as that file is.
+ */
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openSources } from '@joulebook/agent/configured.js';
+import { checkManifest } from '@joulebook/agent/recording/manifest.js';
+import { openRecording } from '@joulebook/agent/recording/open.js';
 import { agentSettings } from '@joulebook/agent/settings.js';
+import { planOf, simulationSchema } from '@joulebook/agent/simulate/recording.js';
 import { livePowerKinds, liveServingKinds, powerFormats, servingFormats } from '@joulebook/agent/sources/index.js';
 import { SETTINGS as collectorSettings } from '@joulebook/collector/settings.js';
-import { environmentName, type Settings } from '@joulebook/shared/settings.js';
-import { expect, it } from 'vitest';
+import { environmentName, loadSettings, type Settings } from '@joulebook/shared/settings.js';
+import { execa } from 'execa';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { z } from 'zod';
 
-const README = fileURLToPath(new URL('../README.md', import.meta.url));
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const README = join(ROOT, 'README.md');
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
@@ -36,12 +48,72 @@ const SECTIONS: Readonly<Record<string, string>> = {
 const sectionOf = (name: string): RegExp => new RegExp(`<!-- ${name} -->\n[\\s\\S]*?\n<!-- /${name} -->`);
 const written = (name: string, content: string): string => `<!-- ${name} -->\n${content}\n<!-- /${name} -->`;
 
+/** What the commands of the README's example print. Its figures are held against a run of their own by `test/e2e/start.test.ts`. */
+async function example(): Promise<string> {
+  const folder = join(mkdtempSync(join(tmpdir(), 'joulebook-docs-')), 'simulated');
+  const run = async (program: string, args: readonly string[], input = ''): Promise<string> => (await execa(process.execPath, [join(ROOT, program), ...args], { input, maxBuffer: 256 * 1024 * 1024 })).stdout;
+  await run('agent/bin/joulebook-agent.js', ['simulate', '--scenario', join(ROOT, 'deploy/local/simulated-server.yaml'), '--out', folder]);
+  return run('collector/bin/joulebook.js', ['report', '-', '--by', 'phase', '--price', '0.17'], await run('agent/bin/joulebook-agent.js', ['replay', folder]));
+}
+const COMMANDS = `$ npx joulebook-agent simulate --scenario deploy/local/simulated-server.yaml --out data/example
+$ npx joulebook-agent replay data/example | npx joulebook report - --by phase --price 0.17`;
+
 if (process.env['UPDATE_DOCS'] === '1') {
   let text = readFileSync(README, 'utf8');
-  for (const [name, content] of Object.entries(SECTIONS)) text = text.replace(sectionOf(name), () => written(name, content));
+  const sections = { ...SECTIONS, 'example report': `\`\`\`\n${COMMANDS}\n${(await example()).trim()}\n\`\`\`` };
+  for (const [name, content] of Object.entries(sections)) text = text.replace(sectionOf(name), () => written(name, content));
   writeFileSync(README, text);
 }
 
 it.each(Object.entries(SECTIONS))('the README says what the code says: %s', (name, content) => {
   expect(sectionOf(name).exec(readFileSync(README, 'utf8'))?.[0]).toBe(written(name, content));
+});
+
+interface Snippet {
+  readonly where: string;
+  readonly file: string;
+  readonly text: string;
+}
+
+const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'));
+const snippets = documents.flatMap((document): Snippet[] => {
+  const text = readFileSync(join(ROOT, document), 'utf8');
+  return [...text.matchAll(/^```ya?ml\n([\s\S]*?)^```/gm)].map(({ 1: content = '', index }) => ({
+    where: `${document}:${text.slice(0, index).split('\n').length}`,
+    file: /^# (\S+)$/m.exec(content.split('\n')[0] ?? '')?.[1] ?? 'no name in its first line',
+    text: content,
+  }));
+});
+
+const LOG = { info: () => undefined, warn: () => undefined };
+
+/** Reads a block as the program would read the file, up to where it would look at the machine. */
+const READERS: Readonly<Record<string, (snippet: Snippet) => Promise<unknown>>> = {
+  async 'agent.yaml'({ text }) {
+    const file = join(mkdtempSync(join(tmpdir(), 'joulebook-docs-')), 'agent.yaml');
+    writeFileSync(file, text);
+    const settings = await loadSettings(agentSettings, { environment: {}, file });
+    // What is not said would be looked for on this machine.
+    return openSources({ ...settings, power: settings.power ?? [], serving: settings.serving ?? [] }, LOG);
+  },
+  'recording.yaml': ({ text, where }) => Promise.resolve(openRecording({ base: ROOT, manifest: checkManifest(parse(text), where, 'node') })),
+  'scenario.yaml': ({ text, where }) => Promise.resolve(planOf(simulationSchema.parse(parse(text)), where)),
+};
+
+describe('YAML in the documents', () => {
+  it('is there', () => {
+    expect(snippets.map(({ file }) => file)).toEqual(expect.arrayContaining(Object.keys(READERS)));
+  });
+
+  it.each(snippets.map((snippet) => [snippet.where, snippet] as const))('%s is understood', async (where, snippet) => {
+    const read = READERS[snippet.file];
+    if (!read) throw new Error(`${where}: begin the block with '# agent.yaml', '# recording.yaml' or '# scenario.yaml'`);
+    await expect(read(snippet)).resolves.toBeDefined();
+  });
+});
+
+it('docs/engines.md names every source and format of an engine', () => {
+  const text = readFileSync(join(ROOT, 'docs/engines.md'), 'utf8');
+  const names = [...new Set([...liveServingKinds, ...servingFormats].map(({ name }) => name))];
+  expect(names.filter((name) => !text.includes(`\`${name}\``) && !text.includes(`source: ${name},`))).toEqual([]);
 });

@@ -9,9 +9,9 @@ const answer = z.object({
 
 const figure = (value: number | null | undefined, unit: string, digits = 0): string => `${value === null || value === undefined ? '–' : value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits })} ${unit}`;
 
-export async function latestFigures(collector: string, demonstration: boolean): Promise<string> {
+export async function latestFigures(collector: string, simulated: boolean): Promise<string> {
   const time = new Date().toISOString().slice(11, 19);
-  const mark = demonstration ? '  (demonstration)' : '';
+  const mark = simulated ? '  (simulated)' : '';
   try {
     const response = await fetch(`${collector}/v1/report?from=${Date.now() / 1000 - RECENT_SECONDS}`);
     const [row] = answer.parse(await response.json()).rows;

@@ -68,7 +68,7 @@ async function* playPower(source: RecordedPower, loop: Loop, context: LiveContex
 
 /** What will happen is known beforehand, so a request is told when it starts. */
 async function* playServing(evidence: readonly Evidence[], loop: Loop, context: LiveContext): AsyncGenerator<ServingEvent> {
-  const inOrder = evidence.filter((each) => startOf(each) >= loop.window.from && startOf(each) < loop.window.to).toSorted((a, b) => startOf(a) - startOf(b));
+  const inOrder = evidence.flatMap((each) => inWindow(each, loop.window) ?? []).toSorted((a, b) => startOf(a) - startOf(b));
   for (let round = 0; ; round += 1) {
     const shift = shiftOf(loop, round);
     for (const each of inOrder) {
@@ -85,6 +85,16 @@ async function* playServing(evidence: readonly Evidence[], loop: Loop, context: 
       yield { kind: 'watermark', at: context.now() };
     }
   }
+}
+
+/**
+ * What reaches over an edge of the window, between two looks at counters say, is cut there, so that the end of a round and the
+ * beginning of the next are both told and speak of different times. A request belongs to the round in which it starts.
+ */
+function inWindow(evidence: Evidence, { from, to }: Window): Evidence | undefined {
+  if (evidence.kind === 'request') return evidence.start >= from && evidence.start < to ? evidence : undefined;
+  if (evidence.to <= from || evidence.from >= to) return undefined;
+  return { ...evidence, from: evidence.from > from ? evidence.from : from, to: evidence.to < to ? evidence.to : to };
 }
 
 const startOf = (evidence: Evidence): Instant => (evidence.kind === 'request' ? evidence.start : evidence.from);

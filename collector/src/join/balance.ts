@@ -41,7 +41,7 @@ const percent = (share: number): string => `${(Math.floor(share * 1000) / 10).to
 /** A step counts where every sensor of the system, each with all its devices, saw the same time. */
 function difference(system: System): Difference {
   const all = [system.wide, ...system.parts];
-  const devices = all.map((series) => Math.max(...[...series.steps.values()].map((moment) => moment.devices)));
+  const devices = all.map((series) => [...series.steps.values()].reduce((most, moment) => Math.max(most, moment.devices), 0));
   let [drawn, seconds] = [0n, 0];
   for (const [step, wide] of system.wide.steps) {
     const moments = all.flatMap((series) => series.steps.get(step) ?? []);

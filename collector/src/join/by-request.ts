@@ -78,14 +78,17 @@ function requestDrafts(cells: readonly Cell[], keys: Keys, account: RequestAccou
 }
 
 /** Why the question has less of an answer than it asks for. */
-function reservations(question: Question, { requests }: RequestAccount, restTold: boolean, { boundary, boundaries }: Terms, atGpu: boolean): Flag[] {
+function reservations(question: Question, { requests, flags: told }: RequestAccount, restTold: boolean, { boundary, boundaries }: Terms, atGpu: boolean): Flag[] {
   const { by, filtered } = question;
   const flags: Flag[] = [];
-  if (requests.length === 0) flags.push({ code: 'NO_REQUESTS', detail: 'No request fits the question.' });
+  const elsewhere = told.find(({ sums }) => sums.code === 'REQUESTS_NOT_COUNTED')?.sums.detail ?? undefined;
+  if (requests.length === 0) flags.push({ code: 'NO_REQUESTS', detail: elsewhere === undefined ? 'No request fits the question.' : `No request is counted here: ${elsewhere}.` });
   for (const key of by.filter(isRequestKey)) {
     const index = by.filter((each) => each !== 'phase').indexOf(key);
     if (requests.some(({ values }) => values[index] !== null)) continue;
-    if (key === 'request') flags.push({ code: 'NO_SINGLE_REQUESTS', detail: `No fact here is about a single request: only recordings tell them ('joulebook-agent replay'); a live store keeps their sums. Ask by inputBand or concurrencyBand.` });
+    if (elsewhere !== undefined && requests.length > 0) flags.push({ code: 'NO_SINGLE_REQUESTS', detail: `No single request is counted here: ${elsewhere}.` });
+    if (elsewhere !== undefined) continue;
+    if (key === 'request') flags.push({ code: 'NO_SINGLE_REQUESTS', detail: `No fact here is about a single request: only recordings tell them ('joulebook-agent replay'), where the source that has them counts the tokens ('tokens: count'); a live store keeps their sums. Ask by inputBand or concurrencyBand.` });
     else flags.push({ code: `NO_${keyName(key)}`.toUpperCase(), detail: `No request here tells its ${keyName(key)}: what reads the serving engine does not see single requests, or the agent is older.` });
   }
   if (!atGpu) {

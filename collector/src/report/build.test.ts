@@ -274,6 +274,12 @@ describe('flags of the facts', () => {
     expect(codes(await asked())).toContain('DEMONSTRATION');
     expect(codes(await asked({ to: iso(50) }))).not.toContain('DEMONSTRATION');
   });
+
+  it('say SIMULATED when any fact in range is, whatever else it is', async () => {
+    await given(...example(), energyFact({ from: 100, labels: { simulated: 'true', demonstration: 'true' } }));
+    expect(codes(await asked()).slice(0, 2)).toEqual(['SIMULATED', 'DEMONSTRATION']);
+    expect(codes(await asked({ to: iso(50) }))).not.toContain('SIMULATED');
+  });
 });
 
 describe('groups and ranges', () => {

@@ -11,7 +11,11 @@ import { boundariesOf, isWholeNodes, methodsOf, type Boundaries } from './bounda
 import { checkLabels, type ReportRequest } from './request.js';
 
 const SERVING_PHASES = ['prefill', 'decode', 'active'] as const satisfies readonly Phase[];
-export const DEMONSTRATION = { label: 'demonstration' } as const;
+/** Labels of facts that were not measured here, and what a report says of them. */
+const NOT_MEASURED_HERE = [
+  { label: 'simulated', code: 'SIMULATED', detail: 'Simulated data: made up by a model, measured nowhere.' },
+  { label: 'demonstration', code: 'DEMONSTRATION', detail: 'Demonstration data: not measured on this machine.' },
+] as const;
 
 /** The question's filters that this kind of fact can follow. */
 function scopeOf(kind: FactKind, request: ReportRequest): Scope {
@@ -99,15 +103,20 @@ async function rowsOf(store: Store, request: ReportRequest, question: Question, 
   return { ...join(question, await gather(store, request, question, terms.boundary), terms), flags: whyUnasked(question) };
 }
 
-async function demonstrationFlags(store: Store, request: ReportRequest, labels: readonly string[]): Promise<Flag[]> {
-  if (!labels.includes(DEMONSTRATION.label)) return [];
+async function notMeasuredFlags(store: Store, request: ReportRequest, labels: readonly string[]): Promise<Flag[]> {
+  const flags: Flag[] = [];
+  for (const { label, code, detail } of NOT_MEASURED_HERE) if (labels.includes(label) && (await isAnyMarked(store, request, label))) flags.push({ code, detail });
+  return flags;
+}
+
+async function isAnyMarked(store: Store, request: ReportRequest, label: string): Promise<boolean> {
   for (const kind of ['booked', 'tokens', 'requests'] as const) {
     const scope = scopeOf(kind, request);
     const by = kind === 'booked' ? (['boundary'] as const) : [];
-    const found = await store.sum({ kind, by, ...scope, where: [...scope.where, { key: DEMONSTRATION, values: ['true'] }] });
-    if (found.length > 0) return [{ code: 'DEMONSTRATION', detail: 'Demonstration data: not measured on this machine.' }];
+    const found = await store.sum({ kind, by, ...scope, where: [...scope.where, { key: { label }, values: ['true'] }] });
+    if (found.length > 0) return true;
   }
-  return [];
+  return false;
 }
 
 /** Deployments whose tokens are in the total while their energy is not: the total's ratios flatter. */
@@ -171,7 +180,7 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
     ...(boundaries && { boundariesMeasured: [...boundaries.boundariesMeasured], other: boundaries.other }),
     tokensOutside: total.tokensOutside,
     flags: unique([
-      ...(await demonstrationFlags(store, request, labels)),
+      ...(await notMeasuredFlags(store, request, labels)),
       ...basisFlags(request),
       ...total.flags,
       ...(boundaries?.flags ?? []),

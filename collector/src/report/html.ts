@@ -40,9 +40,12 @@ export const flagList = (...reports: readonly Report[]): Markup => {
   return lines.length === 0 ? html`` : html`<section aria-label="Reservations"><h2>Reservations</h2><ul>${lines.map((line) => html`<li>${line}</li>`)}</ul></section>`;
 };
 
-export const isDemonstration = (report: Report): boolean => report.flags.some(({ code }) => code === 'DEMONSTRATION');
-export const demonstrationBanner = (report: Report): Markup =>
-  isDemonstration(report) ? html`<p class="demonstration" role="note">Demonstration data — not measured on this machine</p>` : html``;
+const BANNERS = { SIMULATED: 'Simulated data — made up by a model, measured nowhere', DEMONSTRATION: 'Demonstration data — not measured on this machine' } as const;
+/** What nobody may overlook: that the figures are of no machine, or of another one. */
+export function demonstrationBanner({ flags }: Report): Markup {
+  const code = (['SIMULATED', 'DEMONSTRATION'] as const).find((each) => flags.some((flag) => flag.code === each));
+  return code === undefined ? html`` : html`<p class="demonstration" role="note">${BANNERS[code]}</p>`;
+}
 
 export const STYLE = `
 :root { color-scheme: light dark; }

@@ -50,6 +50,12 @@ it('escapes everything in html', () => {
   expect(text).toMatch(/^<!doctype html>\n<html lang="en">/);
 });
 
+it('says above all that the figures are simulated, where they are', async () => {
+  const simulated = await reportOf([energyFact({ labels: { simulated: 'true', demonstration: 'true' } })], {});
+  expect(render(simulated, 'html')).toContain('<p class="demonstration" role="note">Simulated data — made up by a model, measured nowhere</p>');
+  expect(render(simulated, 'table')).toContain('SIMULATED: Simulated data: made up by a model, measured nowhere.');
+});
+
 it('escapes markdown and the html in it', () => {
   const text = render(report, 'markdown');
   expect(text).toContain(String.raw`\<script\>`);

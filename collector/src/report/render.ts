@@ -17,7 +17,7 @@ function tableLines(columns: readonly Column[], rows: readonly Row[], head: bool
   const table = new Table({
     head: head ? columns.map((column) => column.head) : [], colAligns: columns.map(({ numeric }) => (numeric ? 'right' : 'left')), colWidths: [...widths], style: { head: [], border: [], compact: true },
   });
-  table.push(...rows.map((row) => columns.map(({ cell }) => cell(row))));
+  for (const row of rows) table.push(columns.map(({ cell }) => cell(row)));
   return table.toString().split('\n');
 }
 
@@ -26,7 +26,7 @@ function wholeTable(columns: readonly Column[], rows: readonly Row[]): string[] 
   const parts = Array.from({ length: Math.ceil(rows.length / PART_ROWS) }, (_, index) => rows.slice(index * PART_ROWS, (index + 1) * PART_ROWS));
   // The border of a part says how wide its columns are: ┌──┬───┐
   const borders = parts.map((part) => (tableLines(columns, part, true)[0] ?? '').slice(1, -1).split('┬'));
-  const widths = columns.map((_, index) => Math.max(...borders.map((border) => border[index]?.length ?? 0)));
+  const widths = columns.map((_, index) => borders.reduce((most, border) => Math.max(most, border[index]?.length ?? 0), 0));
   return parts.flatMap((part, index) => tableLines(columns, part, index === 0, widths).slice(index === 0 ? 0 : 1, index === parts.length - 1 ? undefined : -1));
 }
 
