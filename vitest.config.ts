@@ -1,13 +1,34 @@
-import { defineConfig } from 'vitest/config';
+import { availableParallelism } from 'node:os';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/** Programs that run in real time, for a minute and more: they begin first, and others are done while they wait. */
+const LIVE = ['test/e2e/{live,live-logs,start}.test.ts'];
+/** They look at what their process holds, or load a library into it. */
+const ALONE = ['agent/src/sources/power/power-contract.test.ts', 'test/nvml/*.test.ts'];
 
 export default defineConfig({
   // Unit tests run on the sources of every package, never on a stale build; end-to-end tests start the built programs.
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source', 'node', 'import', 'module', 'default'] } },
   test: {
-    include: ['{shared,agent,collector,deploy}/{src,local}/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/dist/**'],
     testTimeout: 20_000,
     pool: 'forks',
+    // The default is one less, which on two processors leaves one of them idle.
+    maxWorkers: availableParallelism(),
+    // Begun in the order of their names.
+    projects: [
+      { extends: true, test: { name: '1 live', include: LIVE } },
+      { extends: true, test: { name: '2 alone', include: ALONE } },
+      {
+        extends: true,
+        test: {
+          name: '3 others',
+          include: ['{shared,agent,collector,deploy}/{src,local}/**/*.test.ts', 'test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, '**/dist/**', ...LIVE, ...ALONE],
+          // Many small files in few processes: most of their time would go into starting one and loading what they test.
+          isolate: false,
+        },
+      },
+    ],
   },
 });

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { replayInto } from './support/pipe.js';
+import { replayHere } from './support/pipe.js';
 
 const shared = new URL('../../shared/', import.meta.url);
 const present = existsSync(fileURLToPath(new URL('recordings', shared)));
@@ -21,7 +21,7 @@ interface Measured {
 }
 
 async function measure(folder: string): Promise<Measured> {
-  const [row] = (await replayInto(folder, [])).rows;
+  const [row] = (await replayHere(folder, [])).rows;
   const interval = row?.uncertainty?.joules;
   if (!row || row.joules === null || !interval) throw new Error('no joules with an interval');
   return { joules: row.joules, low: interval[0], high: interval[1] };

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { createServer } from 'node:net';
 import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
@@ -268,10 +269,12 @@ it('says which address is taken', async () => {
 
 it('finishes what was sent before it closes', async () => {
   const real = await openDuckdb(':memory:');
-  const slow: Store = { ...real, append: async (batch) => { await new Promise((resolve) => setTimeout(resolve, 100)); return real.append(batch); } };
+  const asked = new EventEmitter();
+  const arrival = once(asked, 'append');
+  const slow: Store = { ...real, append: async (batch) => { asked.emit('append'); await new Promise((resolve) => setTimeout(resolve, 100)); return real.append(batch); } };
   const collector = await startCollector(await settingsOf(), { log, store: slow });
   const sent = send(collector.address, batchOf([tokensFact()]));
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await arrival;
   await collector.close();
   expect((await sent).status).toBe(200);
 });

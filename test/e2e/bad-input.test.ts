@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { flagCodes, replay, replayInto, report } from '../support/pipe.js';
+import { flagCodes, replay, replayHere, replayInto, report } from '../support/pipe.js';
 
 /** Two GPUs at 100 W and 200 W every 0.5 s for 10 s from 12:00 UTC. */
 const POWER = ['timestamp, index, uuid, power.draw [W]', ...Array.from({ length: 21 }, (_, step) => [0, 1].map((gpu) => `2026/07/01 12:00:${String(Math.floor(step / 2)).padStart(2, '0')}.${step % 2 ? '500' : '000'}, ${gpu}, GPU-${gpu}, ${100 * (gpu + 1)}.00 W`).join('\n'))].join('\n');
@@ -22,7 +22,7 @@ const put = async (files: Readonly<Record<string, string | Buffer>>): Promise<st
 };
 const manifest = (power = '', serving = ''): string => `node: n\npower: [{ format: nvidia-smi-csv, file: power.csv, tz: UTC ${power} }]\nserving: [{ format: requests, file: requests.jsonl, deployment: chat ${serving} }]\n`;
 
-const sum = async (power: string | Buffer, requests: string | Buffer = REQUESTS) => replayInto(await put({ 'recording.yaml': manifest(), 'power.csv': power, 'requests.jsonl': requests }), []);
+const sum = async (power: string | Buffer, requests: string | Buffer = REQUESTS) => replayHere(await put({ 'recording.yaml': manifest(), 'power.csv': power, 'requests.jsonl': requests }), []);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'joulebook-bad-'));
@@ -98,7 +98,7 @@ describe('goes on without what can not be used, and says so', () => {
 
   it('a request with a bad time: its place is unknown, not idle', async () => {
     const [first, second] = REQUESTS.split('\n');
-    const told = await replayInto(await put({ 'recording.yaml': manifest(), 'power.csv': POWER, 'requests.jsonl': `${first}\n{"start":"yesterday","end":5,"inputTokens":7,"outputTokens":7}\n${second}` }), ['--by', 'phase']);
+    const told = await replayHere(await put({ 'recording.yaml': manifest(), 'power.csv': POWER, 'requests.jsonl': `${first}\n{"start":"yesterday","end":5,"inputTokens":7,"outputTokens":7}\n${second}` }), ['--by', 'phase']);
     expect(told.rows.map(({ group }) => group['phase'])).toEqual(['prefill', 'decode', 'unknown']);
     expect(told.flags.find(({ code }) => code === 'SKIPPED_LINES')?.detail).toMatch(/requests\.jsonl.*2/s);
   });
@@ -119,13 +119,13 @@ describe('goes on without what can not be used, and says so', () => {
 
   it('a model that the request log names: its energy is the model\'s', async () => {
     const named = REQUESTS.split('\n').map((line) => line.replace('{', '{"model":"llama",')).join('\n');
-    const told = await replayInto(await put({ 'recording.yaml': manifest(), 'power.csv': POWER, 'requests.jsonl': named }), ['--by', 'model']);
+    const told = await replayHere(await put({ 'recording.yaml': manifest(), 'power.csv': POWER, 'requests.jsonl': named }), ['--by', 'model']);
     expect(told.rows.map(({ group, joules, tokens }) => [group['model'], joules, tokens.output])).toEqual([['llama', 2400, 50]]);
   });
 
   it('energy without tokens', async () => {
     const directory = await put({ 'recording.yaml': 'power: [{ format: nvidia-smi-csv, file: power.csv }]\n', 'power.csv': POWER });
-    const told = await replayInto(directory, ['--by', 'phase']);
+    const told = await replayHere(directory, ['--by', 'phase']);
     expect(told.rows).toMatchObject([{ group: { phase: 'unknown' }, joules: 3000, joulesPerToken: null, tokens: { output: null } }]);
     expect(flagCodes(told)).toContain('NO_TOKENS');
   });

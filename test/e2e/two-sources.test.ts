@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { replayInto } from '../support/pipe.js';
+import { replayHere } from '../support/pipe.js';
 
 const T = Date.UTC(2026, 6, 1, 12) / 1000;
 /** 10 s at 100 W, but 300 W from 2 s to 5 s: 1,600 J. */
@@ -37,7 +37,7 @@ async function told(counts: readonly Told[], evidence: readonly Told[]) {
     join(directory, 'recording.yaml'),
     `node: n\npower: [{ format: nvidia-smi-csv, file: power.csv, tz: UTC }]\nserving:\n  - { format: evidence, file: counts.jsonl, deployment: chat, tokens: count }\n  - { format: evidence, file: evidence.jsonl, deployment: chat, tokens: evidence }\n`,
   );
-  const { rows } = await replayInto(directory, ['--by', 'phase']);
+  const { rows } = await replayHere(directory, ['--by', 'phase']);
   return { phases: Object.fromEntries(rows.map(({ group, joules }) => [group['phase'] ?? '', 50 * Math.round((joules ?? 0) / 50)] as const)), tokens: rows[0]?.tokens, requests: rows[0]?.requests };
 }
 
