@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { flagCodes, replayInto } from '../support/pipe.js';
+import { flagCodes, replayHere } from '../support/pipe.js';
 import type { Report } from '../support/report.js';
 
 const T = Date.UTC(2026, 6, 1, 12) / 1000;
@@ -44,7 +44,7 @@ async function told(format: string, content: string | Buffer, seconds: number): 
   await writeFile(join(directory, 'power.csv'), power(seconds));
   await writeFile(join(directory, 'serving.log'), content);
   await writeFile(join(directory, 'recording.yaml'), `node: n\npower: [{ format: nvidia-smi-csv, file: power.csv, tz: UTC }]\nserving: [{ format: ${format}, file: serving.log, tz: UTC, deployment: chat }]\nwindow: { from: 2026-07-01T12:00:00Z, to: ${at(seconds).toISOString()} }\n`);
-  const all = await replayInto(directory, ['--by', 'phase']);
+  const all = await replayHere(directory, ['--by', 'phase']);
   return { all, tokens: all.rows[0]?.tokens, joules: Object.fromEntries(all.rows.map(({ group, joules }) => [group['phase'] ?? '', joules ?? 0])) };
 }
 const measured = ({ joules }: Told): number => Object.values(joules).reduce((sum, each) => sum + each, 0);
@@ -87,6 +87,12 @@ describe('a log in bad hours', { timeout: 60_000 }, () => {
     expect(result.tokens).toMatchObject(ofRounds(6));
   });
 
+  it('is in the file twice: it says so', async () => {
+    const lines = Array.from({ length: 20 }, (_, index) => round(5 + 3 * index)).flat();
+    const result = await told('sglang-log', [...lines, ...lines].join('\n'), 80);
+    expect(detailsOf(result)).toMatch(/OVERLAPPING_LOGS: serving.log tells 2026-07-01T12:00:0.* twice/);
+  });
+
   it('a line of 10 MB, and a last line that was cut off: counted as skipped', async () => {
     const lines = six.flatMap((begin) => round(begin));
     const content = [...lines.slice(0, 7), `${sglangStamp(9)} Receive: obj=GenerateReqInput(text='${'secret '.repeat(1_500_000)}')`, ...lines.slice(7), `${sglangStamp(25)} Decode batch, #running-req: 2, #tok`].join('\n');
@@ -95,6 +101,23 @@ describe('a log in bad hours', { timeout: 60_000 }, () => {
     expect(detailsOf(result)).toMatch(/SKIPPED_LINES: .*line 8: longer than 1 MiB/);
     expect(detailsOf(result)).toMatch(/SKIPPED_LINES: .*line 32: a batch line that is cut off or damaged/);
     expect(JSON.stringify(result.all)).not.toContain('secret');
+  });
+});
+
+const requestRow = (start: number, inputTokens: number, outputTokens: number): string => JSON.stringify({ id: `r${start}`, start: T + start, firstToken: T + start + 0.5, end: T + start + 2, inputTokens, outputTokens });
+
+describe('requests in bad hours', { timeout: 60_000 }, () => {
+  it('none at all: measured, and not known to be idle', async () => {
+    const result = await told('requests', '', 10);
+    expect([result.joules, result.tokens?.output ?? 0]).toEqual([{ unknown: 3000 }, 0]);
+    expect(flagCodes(result.all)).toContain('NO_REQUESTS');
+  });
+
+  it('some of more tokens than can be: they ran, and decide no ratio', async () => {
+    const result = await told('requests', [requestRow(1, 500, 100), requestRow(4, 1e9, 100), requestRow(7, 500, 1e9)].join('\n'), 10);
+    expect(result.tokens).toMatchObject({ input: 500, output: 100 });
+    expect(result.all.rows[0]?.requests['ok']).toBe(3);
+    expect(detailsOf(result)).toMatch(/IMPLAUSIBLE_TOKENS: .*2 requests .*the first is request r4 in line 2: 1000000000 input tokens/);
   });
 });
 
@@ -132,5 +155,13 @@ describe('counters in bad hours', { timeout: 60_000 }, () => {
     const odd = whole.map((page, index) => (index === 2 ? page.replace(/ 300\n/, ' NaN\n').replace(/ 30\n/, ' +Inf\n') : index === 3 ? page.slice(0, page.indexOf('vllm:gen') + 20) + '\n' : page));
     const result = await told('vllm-metrics', odd.join(''), 8);
     expect(result.tokens).toMatchObject({ input: 400, output: 40 });
+    expect(detailsOf(result)).toMatch(/NO_COUNT: .*vllm:prompt_tokens_total in 1, vllm:generation_tokens_total in 1/);
+  });
+
+  it('fall and come back, leap and come back: nothing is counted twice', async () => {
+    const result = await read(...[1000, 1010, 505, 510, 1040, 1e12, 1060, 1070].map((output) => ({ prompt: 10 * output, output })));
+    expect(result.tokens).toMatchObject({ input: 700, output: 70 });
+    expect(flagCodes(result.all)).toContain('COUNTER_WENT_BACK');
+    expect(flagCodes(result.all)).not.toContain('COUNTER_RESET');
   });
 });

@@ -3,7 +3,7 @@
  * It is the shift at which what was drawn goes best with what should have been drawn:
  *
  *   expected  ▁▁▇▇▁▁▃▃▃▃▁▁▇▇▁▁
- *   drawn       ▁▁▇▇▁▁▃▃▃▃▁▁▇▇▁▁          correlation at every shift from −2.5 s to 2.5 s; its peak is the offset
+ *   drawn       ▁▁▇▇▁▁▃▃▃▃▁▁▇▇▁▁          correlation at every shift from −4.75 s to 4.75 s; its peak is the offset
  */
 import type { Instant } from '@joulebook/shared/units.js';
 
@@ -28,7 +28,7 @@ export interface Offset {
 }
 
 const BIN_SECONDS = 0.025;
-const FARTHEST = 100;
+const FARTHEST = 190;
 const SHIFTS = 2 * FARTHEST + 1;
 /** Bins to look at before a peak is believed: a minute. */
 const ENOUGH_BINS = 60 / BIN_SECONDS;
@@ -59,7 +59,8 @@ export function alignment(): Alignment {
     if (next === undefined) return;
     for (; next < until; next += 1) {
       const y = power.at(next);
-      if (y === undefined) continue;
+      // Every shift is judged by the same bins: one that leaves out what nobody knows would be compared with others that don't.
+      if (y === undefined || !levels.isWhole(next - FARTHEST - width, next + FARTHEST)) continue;
       sums.count += 1;
       for (let shift = 0; shift < SHIFTS; shift += 1) {
         const x = levels.meanBefore(next - (shift - FARTHEST), width);
@@ -137,6 +138,8 @@ interface Bins {
   at(bin: number): number | undefined;
   /** Mean of so many bins, this one the last. */
   meanBefore(bin: number, width: number): number | undefined;
+  /** Every bin has a value. */
+  isWhole(from: number, to: number): boolean;
   begin(): number;
   /** Behind the last bin that is full. */
   end(): number;
@@ -185,6 +188,10 @@ function bins(): Bins {
       if (width === 1) return values[bin - first];
       const [low, high] = [sums[bin - first - width], sums[bin - first]];
       return low && high && high.count > low.count ? (high.value - low.value) / (high.count - low.count) : undefined;
+    },
+    isWhole(from, to) {
+      const [low, high] = [sums[from - first - 1], sums[to - first]];
+      return high !== undefined && high.count - (low?.count ?? 0) === to - from + 1;
     },
     begin: () => (values.length > 0 ? first : Infinity),
     end: () => (values.length > 0 ? first + values.length : -Infinity),

@@ -2,6 +2,7 @@
  * Dividing the energy of one deployment on its GPUs: what is learnt of it, and what follows from that for each group of
  * readings. One for each deployment, fed by all its GPUs, since they share its work.
  */
+import type { Role } from '../sources/source.js';
 import type { Instant } from '@joulebook/shared/units.js';
 import { alignment, type Offset } from './alignment.js';
 
@@ -24,6 +25,8 @@ export interface MeasuredPiece {
 export interface Division {
   readonly shares: Shares;
   readonly weight: number;
+  /** By how much the ratio of prefill to decode may be off, where its stretch does not say it. */
+  readonly doubt?: number;
 }
 
 export interface Attribution {
@@ -46,6 +49,10 @@ export interface Attribution {
   offset(): Offset | undefined;
   /** Whether mixed work can be divided. */
   ready(): boolean;
+  /** Both phases were seen for long enough, and what was drawn does not go with them. */
+  unrelated(): boolean;
+  /** How far the ratio of prefill to decode may be off for what was learnt so far (95 %, relative), beyond what the kind of evidence makes it. */
+  error(): number;
 }
 
 export interface Lane {
@@ -64,8 +71,9 @@ const FAR_SECONDS = 0.2;
 /** A device that drew nothing for so long is no longer the one to go by. */
 const SILENT_SECONDS = 60;
 
-export function attribution(): Attribution {
-  const power = powerModel();
+/** @param role the only phase that runs there */
+export function attribution(role?: Role): Attribution {
+  const power = powerModel(role && [role]);
   const windows = windowModel(power);
   const clocks = alignment();
   const seen = observations(power);
@@ -99,6 +107,7 @@ export function attribution(): Attribution {
   function lane(blur: number, stated: number): Lane {
     const device = seen.device(blur);
     const self = {};
+    let worked = -Infinity;
     return {
       drawn(from, to, joules) {
         if (leads(self, from, blur)) clocks.drawn(from, to, joules / (to - from));
@@ -106,7 +115,10 @@ export function attribution(): Attribution {
       },
       divide(pieces) {
         if (pieces.some(({ stretch }) => stretch.window)) return runsOf(pieces).flatMap((run) => (run[0]?.stretch.window ? windows.divide(run) : run.map(({ stretch, energy }) => ({ shares: power.judge(stretch).shares, weight: energy }))));
-        const judged = pieces.map(({ stretch }): Judged => power.judge(stretch));
+        const judged = pieces.map(({ from, to, stretch }): Judged => {
+          if (stretch.state === 'work') worked = to;
+          return power.judge(stretch, from - worked);
+        });
         // Without an expectation for each piece the readings' own shape divides them.
         const all = judged.every(({ watts }) => watts !== undefined);
         return pieces.map(({ from, to, energy, stretch }, index) => {
@@ -140,6 +152,8 @@ export function attribution(): Attribution {
     lag,
     offset: () => clocks.offset(),
     ready: () => power.ready(),
+    unrelated: () => power.unrelated(),
+    error: () => power.error(),
   };
 }
 

@@ -59,11 +59,11 @@ describe('a block teaches what ran in its image', () => {
     for (const { at, seconds, joules, load, prefill: prompting, decode: decoding, idle } of blocks) {
       const [from, to] = [at - seconds - lag, at - lag];
       expect(joules).toBeCloseTo(seconds * 200, 6);
-      expect(Math.abs(prompting - blurred(ran, 'prefill', from, to, blur))).toBeLessThan(0.03);
-      expect(Math.abs(decoding - blurred(ran, 'decode', from, to, blur))).toBeLessThan(0.03);
-      expect(load.promptTokens).toBeCloseTo(1_000 * prompting, 3);
-      expect(load.decoded).toBeCloseTo(100 * decoding, 3);
-      expect(prompting + decoding + idle).toBeCloseTo(seconds, 6);
+      expect(Math.abs(prompting.busy - blurred(ran, 'prefill', from, to, blur))).toBeLessThan(0.03);
+      expect(Math.abs(decoding.busy - blurred(ran, 'decode', from, to, blur))).toBeLessThan(0.03);
+      expect(load.promptTokens).toBeCloseTo(1_000 * prompting.busy, 3);
+      expect(load.decoded).toBeCloseTo(100 * decoding.busy, 3);
+      expect(prompting.busy + decoding.busy + idle).toBeCloseTo(seconds, 6);
     }
   });
 
@@ -103,7 +103,7 @@ describe('teaches nothing', () => {
     draw(device, 5, 19.5, 0);
     draw(device, 60.5, 80, 0);
     expect(blocks.filter(({ at, seconds }) => at > 20 && at - seconds < 60)).toEqual([]);
-    expect(blocks.every(({ prefill: prompting, decode: decoding }) => prompting === 0 || decoding === 0)).toBe(true);
+    expect(blocks.every(({ prefill: prompting, decode: decoding }) => prompting.busy === 0 || decoding.busy === 0)).toBe(true);
   });
 
   it('of power that was shown as zero', () => {
@@ -121,7 +121,7 @@ describe('teaches nothing', () => {
     seen.work([decode(0, 60)]);
     draw(seen.device(0), 5, 50, 0);
     expect(blocks.length).toBeGreaterThan(5);
-    expect(blocks.every(({ prefill: prompting }) => prompting === 0)).toBe(true);
+    expect(blocks.every(({ prefill: prompting }) => prompting.busy === 0)).toBe(true);
   });
 });
 
@@ -133,8 +133,8 @@ describe('windows in which nothing tells when what ran', () => {
     draw(seen.device(0), 0, 55, 0);
     expect(blocks.length).toBeGreaterThan(3);
     for (const { prefill: prompting, decode: decoding, seconds } of blocks) {
-      expect(prompting / seconds).toBeCloseTo(0.2, 6);
-      expect(decoding / seconds).toBeCloseTo(0.8, 6);
+      expect(prompting.busy / seconds).toBeCloseTo(0.2, 6);
+      expect(decoding.busy / seconds).toBeCloseTo(0.8, 6);
     }
   });
 

@@ -37,15 +37,16 @@ const MOST_WAITING = 2_000;
 interface Sums {
   readonly load: Load;
   readonly idle: number;
-  readonly prefill: number;
-  readonly decode: number;
+  /** Of each phase, as it would have been alone. */
+  readonly prefill: Load;
+  readonly decode: Load;
   /** Seconds for which it is known what ran. */
   readonly known: number;
 }
-const NOTHING: Sums = { load: NO_LOAD, idle: 0, prefill: 0, decode: 0, known: 0 };
+const NOTHING: Sums = { load: NO_LOAD, idle: 0, prefill: NO_LOAD, decode: NO_LOAD, known: 0 };
 
-const add = (one: Sums, other: Sums): Sums => ({ load: plus(one.load, other.load), idle: one.idle + other.idle, prefill: one.prefill + other.prefill, decode: one.decode + other.decode, known: one.known + other.known });
-const scaled = (sums: Sums, factor: number): Sums => ({ load: times(sums.load, factor), idle: sums.idle * factor, prefill: sums.prefill * factor, decode: sums.decode * factor, known: sums.known * factor });
+const add = (one: Sums, other: Sums): Sums => ({ load: plus(one.load, other.load), idle: one.idle + other.idle, prefill: plus(one.prefill, other.prefill), decode: plus(one.decode, other.decode), known: one.known + other.known });
+const scaled = (sums: Sums, factor: number): Sums => ({ load: times(sums.load, factor), idle: sums.idle * factor, prefill: times(sums.prefill, factor), decode: times(sums.decode, factor), known: sums.known * factor });
 
 /** Per second of the stretch. */
 function rateOf({ state, work }: Stretch): Sums {
@@ -54,8 +55,8 @@ function rateOf({ state, work }: Stretch): Sums {
   return {
     load: work.reduce((sum, { ran }) => plus(sum, ran), NO_LOAD),
     idle: 0,
-    prefill: work.reduce((sum, { prefill }) => sum + (prefill?.busy ?? 0), 0),
-    decode: work.reduce((sum, { decode }) => sum + (decode?.busy ?? 0), 0),
+    prefill: work.reduce((sum, { prefill }) => (prefill ? plus(sum, prefill) : sum), NO_LOAD),
+    decode: work.reduce((sum, { decode }) => (decode ? plus(sum, decode) : sum), NO_LOAD),
     known: 1,
   };
 }

@@ -32,15 +32,16 @@ interface Teaching {
 function teach(model: PowerModel, { law = linear, rounds = 60, noise = 0 }: Teaching = {}): void {
   const dice = new Random(8, 'blocks');
   let at = 0;
-  const block = (load: Load, rest: { idle?: number; prefill?: number; decode?: number }): void => {
+  const block = (load: Load, rest: { idle?: number; prefill?: Load; decode?: Load }): void => {
     at += 1;
-    model.learn({ at, seconds: 1, joules: IDLE + law(load) + noise * dice.normal(), idle: 0, prefill: 0, decode: 0, load, ...rest });
+    model.learn({ at, seconds: 1, joules: IDLE + law(load) + noise * dice.normal(), idle: 0, prefill: NO_LOAD, decode: NO_LOAD, load, ...rest });
   };
   for (let round = 0; round < rounds; round += 1) {
-    block(prefillAt(dice.between(5_000, 25_000)), { prefill: 1 });
-    block(decodeAt(dice.between(1, 30)), { decode: 1 });
-    const part = dice.between(0.2, 0.8);
-    block(plus(times(prefillAt(15_000), part), times(decodeAt(10), 1 - part)), { prefill: part, decode: 1 - part });
+    const [prompts, answers, part] = [prefillAt(dice.between(5_000, 25_000)), decodeAt(dice.between(1, 30)), dice.between(0.2, 0.8)];
+    block(prompts, { prefill: prompts });
+    block(answers, { decode: answers });
+    const [prefill, decode] = [times(prefillAt(15_000), part), times(decodeAt(10), 1 - part)];
+    block(plus(prefill, decode), { prefill, decode });
     block(NO_LOAD, { idle: 1 });
   }
 }
@@ -99,6 +100,40 @@ describe('an iteration that does both', () => {
   });
 });
 
+describe('power that has nothing to do with the work', () => {
+  const dice = new Random(5, 'power');
+  it.each([
+    ['stands still', () => 300 - IDLE],
+    ['is anything', () => dice.between(0, 600)],
+    ['falls when work comes', (load: Load) => 600 - linear(load)],
+  ])('divides nothing: it %s', (_, law) => {
+    const model = powerModel();
+    teach(model, { law, rounds: 100 });
+    expect(model.ready()).toBe(false);
+    expect(model.unrelated()).toBe(true);
+    expect(sharesOf(model, [mixedWork()])).toEqual({ active: 1 });
+  });
+
+  it('is not that of a board that stands at its limit', () => {
+    const model = powerModel();
+    teach(model, { law: (load) => (load.busy > 0 ? 400 + 4 * dice.normal() : 0), rounds: 200 });
+    expect(model.unrelated()).toBe(false);
+    // It draws the same whatever it does, so time divides it.
+    expect(Math.abs((sharesOf(model, [mixedWork()])['prefill'] ?? 0) - 0.8 / 1.1)).toBeLessThan(0.08);
+  });
+});
+
+function errorAfter(rounds: number): number {
+  const model = powerModel();
+  teach(model, { rounds, noise: 40 });
+  return model.error();
+}
+
+it('knows the ratio of the phases the better the more it has seen', () => {
+  expect(errorAfter(400)).toBeLessThan(0.6 * errorAfter(50));
+  expect(errorAfter(50)).toBeGreaterThan(0.02);
+});
+
 describe('phases that took turns', () => {
   it('have their own draw, and the idle level by their time; what is left is idle', () => {
     const model = powerModel();
@@ -121,7 +156,7 @@ describe('too little evidence', () => {
   it.each(['prefill', 'decode'] as const)('of %s alone does not divide', (phase) => {
     const model = powerModel();
     const load = phase === 'prefill' ? prefillAt(10_000) : decodeAt(10);
-    for (let at = 1; at < 200; at += 1) model.learn({ at, seconds: 1, joules: IDLE + linear(load), idle: 0, prefill: 0, decode: 0, load, [phase]: 1 });
+    for (let at = 1; at < 200; at += 1) model.learn({ at, seconds: 1, joules: IDLE + linear(load), idle: 0, prefill: NO_LOAD, decode: NO_LOAD, load, [phase]: load });
     expect(model.ready()).toBe(false);
     expect(sharesOf(model, [mixedWork()])).toEqual({ active: 1 });
   });
@@ -150,10 +185,10 @@ it('forgets work and keeps the idle level', () => {
 function workAndRest(model: PowerModel): void {
   for (let round = 0; round < 40; round += 1) {
     const at = round * 100;
-    model.learn({ at, seconds: 1, joules: 110 + linear(prefillAt(10_000)), idle: 0, prefill: 1, decode: 0, load: prefillAt(10_000) });
-    model.learn({ at: at + 1, seconds: 1, joules: 110 + linear(decodeAt(10)), idle: 0, prefill: 0, decode: 1, load: decodeAt(10) });
-    model.learn({ at: at + 2, seconds: 1, joules: 110, idle: 1, prefill: 0, decode: 0, load: NO_LOAD });
-    for (let later = 30; later < 90; later += 10) model.learn({ at: at + later, seconds: 10, joules: 600, idle: 10, prefill: 0, decode: 0, load: NO_LOAD });
+    model.learn({ at, seconds: 1, joules: 110 + linear(prefillAt(10_000)), idle: 0, prefill: prefillAt(10_000), decode: NO_LOAD, load: prefillAt(10_000) });
+    model.learn({ at: at + 1, seconds: 1, joules: 110 + linear(decodeAt(10)), idle: 0, prefill: NO_LOAD, decode: decodeAt(10), load: decodeAt(10) });
+    model.learn({ at: at + 2, seconds: 1, joules: 110, idle: 1, prefill: NO_LOAD, decode: NO_LOAD, load: NO_LOAD });
+    for (let later = 30; later < 90; later += 10) model.learn({ at: at + later, seconds: 10, joules: 600, idle: 10, prefill: NO_LOAD, decode: NO_LOAD, load: NO_LOAD });
   }
 }
 
@@ -170,7 +205,7 @@ describe('the idle level', () => {
   it('is taken from the least that was drawn at work where nobody ever rests', () => {
     const model = powerModel();
     expect([model.knowsIdle(), model.idleWatts()]).toEqual([false, 0]);
-    for (let at = 0; at < 300; at += 1) model.learn({ at, seconds: 1, joules: at % 2 === 0 ? 300 : 500, idle: 0, prefill: at % 2, decode: 1 - (at % 2), load: at % 2 === 0 ? decodeAt(10) : prefillAt(10_000) });
+    for (let at = 0; at < 300; at += 1) model.learn({ at, seconds: 1, joules: at % 2 === 0 ? 300 : 500, idle: 0, prefill: at % 2 === 0 ? NO_LOAD : prefillAt(10_000), decode: at % 2 === 0 ? decodeAt(10) : NO_LOAD, load: at % 2 === 0 ? decodeAt(10) : prefillAt(10_000) });
     expect(model.knowsIdle()).toBe(false);
     expect(model.idleWatts()).toBeGreaterThan(0);
     expect(model.idleWatts()).toBeLessThan(300);
@@ -180,9 +215,9 @@ describe('the idle level', () => {
     const model = powerModel();
     /** Half a minute of each: nobody, decode, prefill. */
     const round = (at: number, level: number, factor: number): void => {
-      model.learn({ at, seconds: 10, joules: 10 * level, idle: 10, prefill: 0, decode: 0, load: NO_LOAD });
-      model.learn({ at: at + 30, seconds: 10, joules: 10 * (level + factor * linear(decodeAt(10))), idle: 0, prefill: 0, decode: 10, load: times(decodeAt(10), 10) });
-      model.learn({ at: at + 40, seconds: 10, joules: 10 * (level + factor * linear(prefillAt(10_000))), idle: 0, prefill: 10, decode: 0, load: times(prefillAt(10_000), 10) });
+      model.learn({ at, seconds: 10, joules: 10 * level, idle: 10, prefill: NO_LOAD, decode: NO_LOAD, load: NO_LOAD });
+      model.learn({ at: at + 30, seconds: 10, joules: 10 * (level + factor * linear(decodeAt(10))), idle: 0, prefill: NO_LOAD, decode: times(decodeAt(10), 10), load: times(decodeAt(10), 10) });
+      model.learn({ at: at + 40, seconds: 10, joules: 10 * (level + factor * linear(prefillAt(10_000))), idle: 0, prefill: times(prefillAt(10_000), 10), decode: NO_LOAD, load: times(prefillAt(10_000), 10) });
     };
     for (let index = 0; index < 200; index += 1) round(index * 60, IDLE, 1);
     for (let index = 200; index < 800; index += 1) round(index * 60, 140, 1.5);

@@ -9,9 +9,9 @@
  * drawn, and whose it was.
  */
 import type { Phase } from '@joulebook/shared/slice.js';
-import { dot, regression, type Regression } from './regression.js';
+import { dot, regression, type Regression, type Solution } from './regression.js';
 import { pure, type Shares } from './split.js';
-import type { Load, Stretch, Work } from './work.js';
+import { NO_LOAD, plus, times, type Load, type Stretch, type Work } from './work.js';
 
 /** Work done in a block of time on one device, with what the device drew. */
 export interface Block {
@@ -23,9 +23,9 @@ export interface Block {
   readonly idle: number;
   /** Sums over the block. */
   readonly load: Load;
-  /** Seconds of prefill and of decode, each as long as it would have taken alone. */
-  readonly prefill: number;
-  readonly decode: number;
+  /** The same of each phase, as it would have been alone. */
+  readonly prefill: Load;
+  readonly decode: Load;
 }
 
 export interface Judged {
@@ -38,9 +38,14 @@ export interface PowerModel {
   learn(block: Block): void;
   /** What was learnt of work holds no more; the idle level stays. */
   forget(): void;
-  judge(stretch: Stretch): Judged;
+  /** @param rested for how long nobody has run before it, in s */
+  judge(stretch: Stretch, rested?: number): Judged;
   /** Whether mixed work can be divided. */
   ready(): boolean;
+  /** Enough work of both kinds was seen, and what was drawn does not go with it: other GPUs, other clocks, a dead sensor. */
+  unrelated(): boolean;
+  /** How far the ratio of prefill to decode, or of the only phase to idle, may be off for what was seen so far (95 %, relative). */
+  error(): number;
   /** What is drawn while nobody runs. */
   idleWatts(): number;
   /** Whether the idle level was seen, rather than taken from the rest. */
@@ -58,6 +63,15 @@ const LEAST_SHARE = 0.05;
 const LEAST_STEP = 0.02;
 /** So long after work a board is taken to stand at its loaded idle level. */
 const LOADED_SECONDS = 3;
+/** Power that varies by less than this part of it is a sensor that stands still: even a board at its limit varies more. */
+const FLAT = 0.001;
+/** Where work explains less than the rest of how power varies, and it varies by more than this, it does not go with work; a board at its limit varies less. */
+const UNEXPLAINED = 0.9;
+const SCATTERED = 0.05;
+/** What a phase draws above idle must be known better than this (1σ, relative), or nothing is divided by it. */
+const WORST_ERROR = 0.35;
+/** Before nothing is said of power that does not go with work. */
+const TELLING_SECONDS = 60;
 /** Old blocks fade to half in about so many seconds of them. */
 const HALF_LIFE_SECONDS = 3_600;
 
@@ -65,14 +79,17 @@ const columns = (load: Load): number[] => [load.busy / UNITS.busy, load.iteratio
 
 const levelOf = (fit: Regression): number | undefined => fit.solution()?.coefficients[0];
 
-export function powerModel(): PowerModel {
+/** @param phases that its machines work in: one in a pool of disaggregated serving */
+export function powerModel(phases: readonly ServingPhase[] = PHASES): PowerModel {
   const idle = regression(1);
   /** Right after work, while the clocks are still up. */
   const loadedIdle = regression(1);
   let working = regression(5);
+  /** All watts at work, whatever ran. */
+  let levels = regression(1);
   let least: number | undefined;
   let worked = -Infinity;
-  let seen = { prefill: 0, decode: 0 };
+  let seen = NOTHING_SEEN;
 
   const idleWatts = (): number => levelOf(idle) ?? levelOf(loadedIdle) ?? IDLE_OF_LEAST * (least ?? 0);
   /** What work is counted from: a board that works now and then does not go down to its deepest idle level in between. */
@@ -82,8 +99,8 @@ export function powerModel(): PowerModel {
   function learn({ at, seconds, joules, idle: still, load, prefill, decode }: Block): void {
     const watts = joules / seconds;
     const fade = 0.5 ** (seconds / HALF_LIFE_SECONDS);
-    for (const fit of [idle, loadedIdle, working]) fit.fade(fade);
-    seen = { prefill: seen.prefill * fade + prefill, decode: seen.decode * fade + decode };
+    for (const fit of [idle, loadedIdle, levels, working]) fit.fade(fade);
+    seen = { seconds: seen.seconds * fade + seconds - still, prefill: plus(times(seen.prefill, fade), prefill), decode: plus(times(seen.decode, fade), decode) };
     if (still >= seconds * 0.999) {
       if (at >= worked && at - worked <= LOADED_SECONDS) loadedIdle.add([1], watts, seconds);
       return idle.add([1], watts, seconds);
@@ -91,10 +108,34 @@ export function powerModel(): PowerModel {
     worked = at;
     least ??= watts;
     least += least * LEAST_STEP * Math.min(1, seconds) * (watts > least ? LEAST_SHARE : LEAST_SHARE - 1);
+    levels.add([1], watts, seconds);
     return working.add(columns(load).map((value) => value / seconds), watts - floor(), seconds);
   }
 
-  const ready = (): boolean => seen.prefill >= ENOUGH_SECONDS && seen.decode >= ENOUGH_SECONDS && working.solution() !== undefined;
+  /** Whether what was drawn goes with the work at all, as far as that can be seen. */
+  function isRelated(solution: Solution): boolean {
+    const { unexplained, scatter, coefficients } = solution;
+    const level = levelOf(levels) ?? 0;
+    if ((levels.solution()?.spread ?? 0) < FLAT * level || (unexplained > UNEXPLAINED && scatter > SCATTERED * level)) return false;
+    return typical().every((phase) => solution.widestErrorOf(phase) <= WORST_ERROR * dot(phase, coefficients));
+  }
+
+  /** A second of prefill and one of decode, each alone, as they were on average. */
+  const typical = (): readonly number[][] => phases.map((phase) => columns(times(seen[phase], 1 / seen[phase].busy)));
+
+  function error(): number {
+    const solution = working.solution();
+    if (!solution || !enough()) return Infinity;
+    const [one = [], other] = typical().map((phase) => phase.map((value) => value / (floor() + dot(phase, solution.coefficients))));
+    return CONFIDENCE * solution.errorOf(one.map((value, index) => value - (other?.[index] ?? 0)));
+  }
+
+  const enough = (): boolean => phases.every((phase) => seen[phase].busy >= ENOUGH_SECONDS);
+  const related = (): boolean => {
+    const solution = working.solution();
+    return solution !== undefined && isRelated(solution);
+  };
+  const ready = (): boolean => enough() && related();
 
   function judgeWork(work: readonly Work[]): Judged {
     const kinds = PHASES.filter((phase) => work.some((each) => each[phase] !== undefined));
@@ -132,16 +173,23 @@ export function powerModel(): PowerModel {
     learn,
     forget() {
       working = regression(5);
-      seen = { prefill: 0, decode: 0 };
+      levels = regression(1);
+      seen = NOTHING_SEEN;
     },
     ready,
+    unrelated: () => enough() && seen.seconds >= TELLING_SECONDS && !related(),
+    error,
     idleWatts,
     knowsIdle: () => idle.weight() > 0,
-    judge({ state, work }) {
+    judge({ state, work }, rested = Infinity) {
       if (state === 'work') return judgeWork(work);
-      return { watts: state === 'idle' && ready() ? idleWatts() : undefined, shares: pure(state) };
+      return { watts: state === 'idle' && ready() ? (rested < LOADED_SECONDS ? floor() : idleWatts()) : undefined, shares: pure(state) };
     },
   };
 }
 
+/** 95 % of a normal distribution. */
+const CONFIDENCE = 1.96;
+const NOTHING_SEEN = { seconds: 0, prefill: NO_LOAD, decode: NO_LOAD };
+type ServingPhase = (typeof PHASES)[number];
 const PHASES = ['prefill', 'decode'] as const;

@@ -10,6 +10,13 @@ export interface Solution {
   readonly coefficients: readonly number[];
   /** Standard error of a weighted sum of the coefficients, e.g. of one of them: [0, 1, 0]. */
   errorOf(weights: readonly number[]): number;
+  /** The same, if those at the bound of 0 are known no better than the others. */
+  widestErrorOf(weights: readonly number[]): number;
+  /** Of the variance of y about its mean, what the fit leaves (adjusted for its size): about 1 where y has nothing to do with x. */
+  readonly unexplained: number;
+  /** Standard deviations of y from its mean and from the fit. */
+  readonly spread: number;
+  readonly scatter: number;
 }
 
 export interface Regression {
@@ -38,6 +45,7 @@ export function regression(size: number): Regression {
   const gram = Array.from({ length: size }, () => zeros(size));
   const moment = zeros(size);
   let squares = 0;
+  let sum = 0;
   let total = 0;
   let count = 0;
   let typical = 0;
@@ -48,7 +56,7 @@ export function regression(size: number): Regression {
     if (total === 0) return undefined;
     if (known && unsolved <= RESOLVE_AFTER * total) return known;
     unsolved = 0;
-    known = solutionOf(gram, moment, squares, count);
+    known = solutionOf(gram, moment, { squares, sum, weight: total, count });
     return known;
   };
 
@@ -67,6 +75,7 @@ export function regression(size: number): Regression {
         for (let column = 0; column < size; column += 1) cells[column] = (cells[column] ?? 0) + left * (x[column] ?? 0);
       }
       squares += counted * y * y;
+      sum += counted * y;
       total += counted;
       unsolved += counted;
       count += 1;
@@ -75,6 +84,7 @@ export function regression(size: number): Regression {
       for (const cells of gram) for (const [column, value] of cells.entries()) cells[column] = value * factor;
       for (const [row, value] of moment.entries()) moment[row] = value * factor;
       squares *= factor;
+      sum *= factor;
       total *= factor;
       count *= factor;
     },
@@ -85,8 +95,16 @@ export function regression(size: number): Regression {
 
 const zeros = (size: number): number[] => Array.from({ length: size }, () => 0);
 
+/** Of what was observed: Σ wy², Σ wy, Σ w, and how many there were. */
+interface Totals {
+  readonly squares: number;
+  readonly sum: number;
+  readonly weight: number;
+  readonly count: number;
+}
+
 /** Minimises bᵀGb/2 − hᵀb over b ≥ 0 by trying every set of non-zero coefficients. */
-function solutionOf(gram: readonly (readonly number[])[], moment: readonly number[], squares: number, count: number): Solution {
+function solutionOf(gram: readonly (readonly number[])[], moment: readonly number[], { squares, sum, weight, count }: Totals): Solution {
   const size = moment.length;
   let best: { value: number; support: readonly number[]; parts: readonly number[]; inverse: readonly (readonly number[])[] } = { value: 0, support: [], parts: [], inverse: [] };
   for (let set = 1; set < 2 ** size; set += 1) {
@@ -103,13 +121,17 @@ function solutionOf(gram: readonly (readonly number[])[], moment: readonly numbe
   const coefficients = zeros(size);
   for (const [place, index] of best.support.entries()) coefficients[index] = best.parts[place] ?? 0;
   const misfit = Math.max(0, squares + 2 * best.value);
+  const spread = squares - sum ** 2 / weight;
   const variance = misfit / Math.max(1, count - best.support.length);
+  const whole = invert(gram.map((row, at) => row.map((value, column) => value + (at === column ? RIDGE * value + 1e-30 : 0))));
+  const error = (weights: readonly number[], inverse: readonly (readonly number[])[]): number => Math.sqrt(Math.max(0, variance * dot(weights, inverse.map((row) => dot(row, weights)))));
   return {
     coefficients,
-    errorOf(weights) {
-      const chosen = best.support.map((index) => weights[index] ?? 0);
-      return Math.sqrt(Math.max(0, variance * dot(chosen, best.inverse.map((row) => dot(row, chosen)))));
-    },
+    spread: Math.sqrt(Math.max(0, spread) / weight),
+    scatter: Math.sqrt(misfit / weight),
+    unexplained: spread > 0 ? (misfit / spread) * ((count - 1) / Math.max(1, count - best.support.length - 1)) : 1,
+    errorOf: (weights) => error(best.support.map((index) => weights[index] ?? 0), best.inverse),
+    widestErrorOf: (weights) => (whole ? error(weights, whole) : Infinity),
   };
 }
 

@@ -47,7 +47,7 @@ export function speed(): Speed {
   const rest = regression(3);
   /** Both at once, from runs. */
   const joint = regression(6);
-  const told = { exact: 0, inferred: 0 };
+  const told = { exact: 0, placed: 0, inferred: 0 };
   let run = { columns: noColumns(), seconds: 0, to: Number.NEGATIVE_INFINITY };
 
   function addToRun({ from, to, steps, prefillTokens, prefills, decodes, kvTokens }: StepsEvidence): void {
@@ -61,7 +61,7 @@ export function speed(): Speed {
     run = { columns: noColumns(), seconds: 0, to };
   }
 
-  const trustsMoments = (): boolean => told.exact >= MOSTLY * told.inferred;
+  const trustsMoments = (): boolean => told.exact + told.placed >= MOSTLY * told.inferred;
 
   const decode = (sequences: number, kvTokens: number | undefined): number | undefined => {
     const columns = decodeColumns(sequences, kvTokens);

@@ -90,9 +90,40 @@ describe('a role', () => {
     expect(phases(line, 3)).toEqual(['0-1 decode', '1-2 idle', '2-3 unknown']);
   });
 
+  it.each(['prefill', 'decode'] as const)('%s is the phase of iterations, requests and counts alike', (role) => {
+    const line = from0({ role });
+    line.evidence(stepsOf(0, 1, 100, 3));
+    line.evidence(request(2, 3, 4));
+    line.evidence(window(55, 56, { tokens: counts(5, 9), busy: 1, credits: 'firstToken' }));
+    line.evidence(window(56, 57, { tokens: counts(0, 0), busy: 1, running: 1, credits: 'firstToken' }));
+    line.evidence(window(57, 58, { tokens: counts(0, 0), busy: 0 }));
+    expect(phases(line, 58).filter((each) => !each.endsWith('unknown'))).toEqual([`0-1 ${role}`, `2-3 ${role}`, `3-4 ${role}`, `55-56 ${role}`, `56-57 ${role}`, '57-58 idle']);
+  });
+
+  it.each([
+    ['prefill', [500, 0, 0]],
+    ['decode', [0, 9, 4]],
+  ] as const)('%s leaves out of its counts what the other pool computes', (role, found) => {
+    const line = from0({ role });
+    line.evidence(window(0, 1, { tokens: counts(500, 9), decodeSteps: 4 }));
+    const counted = line.advance(instant(1))[0]?.window;
+    expect([counted?.prefillTokens, counted?.decodeTokens, counted?.decodeSteps]).toEqual(found);
+  });
+
   it('is all there is where no source says more', () => {
     expect(phases(from0({ role: 'prefill', roleOnly: true }), 2)).toEqual(['0-2 prefill']);
   });
+});
+
+it.each([
+  ['a pause between iterations belongs to the one before it', undefined, ['0-1 decode', '1-1.3 decode', '1.3-2 decode']],
+  ['unless the engine is said to rest', { kind: 'idle', from: instant(1), to: instant(1.3) } as const, ['0-1 decode', '1-1.3 idle', '1.3-2 decode']],
+] as const)('%s', (_, rest, found) => {
+  const line = from0();
+  line.evidence(stepsOf(0, 1, 0, 3));
+  if (rest) line.evidence(rest);
+  line.evidence(stepsOf(1.3, 2, 0, 3));
+  expect(phases(line, 2)).toEqual(found);
 });
 
 it('goes on where it stopped, and evidence about the past changes nothing behind it', () => {

@@ -10,9 +10,9 @@
  * The timeline is swept once: `advance(to)` hands out everything before `to` and forgets it. Evidence that comes later
  * about a time already swept no longer tells a phase (its tokens are counted all the same); the sweep waits for it within bounds.
  */
-import { instant, type Instant } from '@joulebook/shared/units.js';
+import { instant, tokens, type Instant } from '@joulebook/shared/units.js';
 import TinyQueue from 'tinyqueue';
-import type { EngineFacts, Evidence, RequestEvidence, Role, StepsEvidence } from '../sources/source.js';
+import type { EngineFacts, Evidence, RequestEvidence, Role, StepsEvidence, WindowEvidence } from '../sources/source.js';
 import { learnt, type Learnt } from './learnt.js';
 import type { Began } from './pace.js';
 import { requestsWork } from './requests-work.js';
@@ -98,6 +98,8 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
   const requests = requestsWork(knows);
   /** The last iterations of each rank, which what follows is held to. */
   const last = new Map<string, { readonly evidence: StepsEvidence; readonly work: Work }>();
+  /** When each rank was last said to rest. */
+  const rested = new Map<string, { readonly from: Instant; readonly to: Instant }>();
   /** Iterations in order whose moments are still to be settled. */
   const runs = new Map<string | undefined, StepsEvidence[]>();
   const windowParts = windowsWork(knows.windows);
@@ -125,7 +127,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
 
   function steps(evidence: StepsEvidence): void {
     alone.learn(evidence);
-    if (evidence.timing === 'exact' && alone.trustsMoments()) {
+    if (evidence.timing !== 'inferred' && alone.trustsMoments()) {
       settle(evidence.rank);
       return iteration(evidence);
     }
@@ -171,7 +173,9 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
     const rank = evidence.rank ?? '';
     const before = last.get(rank);
     const pause = before ? evidence.from - before.evidence.to : Infinity;
-    if (before && pause > 0 && pause <= LONGEST_PAUSE_SECONDS) add(before.evidence.to, evidence.from, { ...before.work });
+    const rest = rested.get(rank);
+    const restsBetween = before && rest && rest.from < evidence.from && rest.to > before.evidence.to;
+    if (before && pause > 0 && pause <= LONGEST_PAUSE_SECONDS && !restsBetween) add(before.evidence.to, evidence.from, { ...before.work });
     tells(rank, evidence);
     const work = workOf(evidence);
     if (!work) return;
@@ -259,11 +263,10 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
   const stretch = (from: Instant, to: Instant): Stretch => {
     const plain = (state: 'active' | 'idle' | 'unknown'): Stretch => ({ from, to, state, work: [], doubt: 0 });
     const working = (work: readonly Work[], doubt: number): Stretch => ({ from, to, state: 'work', work, doubt });
-    const inRole = (): Stretch => working([ofRole(role)], 0);
-    if (roleOnly && role) return inRole();
-    if (iterations.size > 0) return role ? inRole() : working([...iterations], DOUBT.steps);
-    if (count.active > 0 && !role) return plain('active');
-    if (count.prefill + count.decode + count.waiting + count.active > 0) return role ? inRole() : working([workOfRequests()], DOUBT.requests);
+    if (roleOnly && role) return working([phaseOf(role)(undefined)], 0);
+    if (iterations.size > 0) return working([...iterations], DOUBT.steps);
+    if (count.active > 0) return plain('active');
+    if (count.prefill + count.decode + count.waiting > 0) return working([workOfRequests()], DOUBT.requests);
     if (resting.size > 0 && count.hole === 0 && allRest()) return plain('idle');
     const counted = stretchOf(from, to, [...windows]);
     const nobody = counted === undefined || counted.state === 'idle' || counted.state === 'unknown';
@@ -271,9 +274,15 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
     // An engine that tells its iterations did nothing where it tells none, as far as they are told.
     if (windows.size > 0 && counted?.state !== 'idle' && [...windows].every(({ rank }) => (rank === undefined ? [...told.keys()] : [rank]).some((each) => tellsIterations(each, from)))) return plain('unknown');
     if (!counted) return plain('unknown');
-    if (role && !nobody) return inRole();
     return counted.state === 'idle' && count.hole > 0 ? plain('unknown') : counted;
   };
+
+  /** In a pool whatever runs is in the pool's phase. */
+  function inRole(piece: Stretch): Stretch {
+    if (!role || piece.state === 'idle' || piece.state === 'unknown') return piece;
+    const { work } = piece;
+    return { ...piece, state: 'work', work: work.length > 0 ? work.map(({ ran }) => phaseOf(role)(ran)) : [phaseOf(role)(undefined)], doubt: 0 };
+  }
 
   const tellsIterations = (rank: string, at: Instant): boolean => (told.get(rank) ?? []).some(({ from, to }) => at >= from - SILENCE_SECONDS && at < to + SILENCE_SECONDS);
 
@@ -330,9 +339,10 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
           steps(evidence);
           break;
         case 'window':
-          for (const part of windowParts.parts(evidence, counting)) add(part.from, part.to, part);
+          for (const part of windowParts.parts(role ? countedBy(role, evidence) : evidence, counting)) add(part.from, part.to, role ? leftWhole(part) : part);
           break;
         case 'idle':
+          rested.set(evidence.rank ?? '', evidence);
           add(evidence.from, evidence.to, { resting: evidence.rank });
           break;
         case 'hole':
@@ -360,7 +370,7 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
         const until = next && next.at < to ? next.at : to;
         passed += (count.waiting + count.decode) * (until - frontier);
         decodePace.pass(until - frontier, count.decode > 0, prompting.iterations);
-        const piece = stretch(frontier, until);
+        const piece = inRole(stretch(frontier, until));
         stretches.push(tellWho && piece.state === 'work' ? { ...piece, who: whoNow() } : piece);
         frontier = until;
       }
@@ -371,4 +381,18 @@ export function timeline({ begin, role, roleOnly = false, knows = learnt(), tell
 
 const partOf = (request: RequestRef | undefined, weight: number): Part[] => (request ? [{ request, weight }] : []);
 
-const ofRole = (role: Role | undefined): Work => (role === 'prefill' ? prefillOnly() : decodeOnly());
+/** The first tokens of a prefill pool are no decode, and the prompts that a decode pool is given were computed elsewhere. */
+function countedBy(role: Role, evidence: WindowEvidence): WindowEvidence {
+  if (role === 'prefill') return { ...evidence, tokens: { ...evidence.tokens, output: tokens(0) }, decodeSteps: 0, sequenceSeconds: 0 };
+  const { credits: _, prompts: __, ...rest } = evidence;
+  return { ...rest, tokens: { ...evidence.tokens, input: tokens(0) }, prefillTokens: 0 };
+}
+
+/** How much of a window a pool ran is told by its power: there is no other phase to learn the idle level beside. */
+function leftWhole(part: WindowPart): WindowPart {
+  if (part.work?.mixing !== 'turns') return part;
+  const { work: _, ...whole } = part;
+  return whole;
+}
+
+const phaseOf = (role: Role): ((load: Load | undefined) => Work) => (role === 'prefill' ? prefillOnly : decodeOnly);

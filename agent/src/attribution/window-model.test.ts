@@ -3,22 +3,30 @@ import { instant } from '@joulebook/shared/units.js';
 import { Random } from '../simulate/random.js';
 import type { Division, MeasuredPiece } from './attribution.js';
 import { powerModel, type PowerModel } from './power-model.js';
-import { windowModel } from './window-model.js';
+import { windowModel, type WindowModel } from './window-model.js';
 import { NO_LOAD, type Counts } from './work.js';
 import { countedOf, stretchOf } from './work.testing.js';
 
 const IDLE = 100;
-const HIGH = 600;
-const PROMPT_JOULES = 0.03;
-const STEP_JOULES = 4;
+const DECODE = 300;
+const STEP = 0.01;
+const SEQUENCES = 8;
+
+/** A machine: what a thousand prompt tokens take, in steps, and what prompts draw above idle, relative to decode. */
+interface Machine {
+  readonly steps: number;
+  readonly draws: number;
+}
+/** As it is expected to be. */
+const USUAL: Machine = { steps: 4.4, draws: 1.6 };
 
 const knowingIdle = (): PowerModel => {
   const model = powerModel();
-  for (let at = 0; at < 30; at += 1) model.learn({ at, seconds: 1, joules: IDLE, idle: 1, prefill: 0, decode: 0, load: NO_LOAD });
+  for (let at = 0; at < 30; at += 1) model.learn({ at, seconds: 1, joules: IDLE, idle: 1, prefill: NO_LOAD, decode: NO_LOAD, load: NO_LOAD });
   return model;
 };
 
-const countsAt = (at: number, prefillTokens: number, decodeSteps: number): Counts => countedOf(at, at + 10, prefillTokens, decodeSteps * 8, decodeSteps);
+const countsAt = (at: number, prefillTokens: number, decodeSteps: number, rest: Partial<Counts> = {}): Counts => countedOf(at, at + 10, prefillTokens, decodeSteps * SEQUENCES, decodeSteps, rest);
 
 /** A window of 10 s in ten pieces; `watts` over time. */
 const piecesOf = (counts: Counts, watts: (second: number) => number): MeasuredPiece[] =>
@@ -27,14 +35,22 @@ const piecesOf = (counts: Counts, watts: (second: number) => number): MeasuredPi
     return { from: instant(at), to: instant(at + 1), energy: watts(second) * 1e6, stretch: stretchOf(at, at + 1, [], { groupEnd: counts.to, window: counts }) };
   });
 
-/** Draws for its work, at the highest power until it is done. */
-function drawn(counts: Counts): MeasuredPiece[] {
-  let left = counts.prefillTokens * PROMPT_JOULES + counts.decodeSteps * STEP_JOULES;
-  return piecesOf(counts, () => {
-    const now = Math.min(left, HIGH - IDLE);
-    left -= now;
-    return IDLE + now;
-  });
+interface Truth {
+  readonly counts: Counts;
+  readonly pieces: readonly MeasuredPiece[];
+  /** Joules of prefill ÷ joules of decode, idle level included. */
+  readonly ratio: number;
+}
+
+/** Prompts and steps for so many seconds, spread evenly over the end of the window; nobody before. */
+function window(at: number, prompted: number, busy: number, { steps, draws }: Machine, noise = 1): Truth {
+  const decodeSteps = Math.round((busy - prompted) / STEP);
+  // A sequence waits for the prompts of others too.
+  const counts = countsAt(at, Math.round((prompted / STEP / steps) * 1_000), decodeSteps, { sequenceSeconds: SEQUENCES * busy });
+  const [prefill, decode] = [prompted * draws * DECODE * noise, decodeSteps * STEP * DECODE * noise];
+  const watts = (prefill + decode) / busy;
+  const pieces = piecesOf(counts, (second) => IDLE + (second >= 10 - busy ? watts : 0));
+  return { counts, pieces, ratio: (prefill + IDLE * prompted) / (decode + IDLE * (busy - prompted)) };
 }
 
 function joulesOf(pieces: readonly MeasuredPiece[], divided: readonly Division[]): Record<string, number> {
@@ -44,13 +60,29 @@ function joulesOf(pieces: readonly MeasuredPiece[], divided: readonly Division[]
   return sums;
 }
 
-/** A model that has seen many windows. */
-function experienced(): ReturnType<typeof windowModel> {
-  const model = windowModel(knowingIdle());
+/** How far the ratio of prefill to decode is off, relative, and how far it may be, as it is told. */
+function found(model: WindowModel, { pieces, ratio }: Truth): { readonly error: number; readonly doubt: number } {
+  const divided = model.divide(pieces);
+  const { prefill = Number.NaN, decode = Number.NaN } = joulesOf(pieces, divided);
+  return { error: prefill / decode / ratio - 1, doubt: divided[0]?.doubt ?? 0 };
+}
+
+interface Lessons {
+  readonly windows?: number;
+  /** Seconds of prompts in a window, at random between. */
+  readonly prompted?: readonly [number, number];
+  readonly busy?: number;
+  readonly power?: PowerModel;
+}
+
+function experienced(machine: Machine, { windows = 80, prompted: [least, most] = [0.5, 5], busy = 10, power = knowingIdle() }: Lessons = {}): WindowModel {
+  const model = windowModel(power);
   const dice = new Random(9, 'windows');
-  for (let index = 0; index < 80; index += 1) model.divide(drawn(countsAt(index * 10, Math.round(dice.between(5_000, 60_000)), Math.round(dice.between(50, 400)))).map((piece) => ({ ...piece, energy: piece.energy * dice.between(0.95, 1.05) })));
+  for (let index = 0; index < windows; index += 1) model.divide(window(index * 10, dice.between(least, most), busy, machine, dice.between(0.97, 1.03)).pieces);
   return model;
 }
+
+const LATER = 10_000;
 
 it('knows a window of one phase without having learnt anything', () => {
   const model = windowModel(powerModel());
@@ -62,57 +94,100 @@ it('knows a window of one phase without having learnt anything', () => {
 
 it('leaves windows with both active while it has seen only a few', () => {
   const model = windowModel(knowingIdle());
-  for (const [index, steps] of [300, 100, 200, 50].entries()) for (const { shares } of model.divide(drawn(countsAt(index * 10, 10_000 * (index + 1), steps)))) expect([...shares.of.keys()]).toEqual(['active']);
+  const phases = [1, 2, 1, 3].map((prompted, index) => [...(model.divide(window(index * 10, prompted, 10, USUAL).pieces)[0]?.shares.of.keys() ?? [])]);
+  expect(phases).toEqual([['active'], ['active'], ['active'], ['prefill', 'decode']]);
 });
 
-it('leaves windows with both active where their prompts do not tell what they draw', () => {
+it('leaves windows active where nobody saw how many ran', () => {
   const model = windowModel(knowingIdle());
-  const dice = new Random(10, 'noise');
-  for (let index = 0; index < 80; index += 1) {
-    const size = dice.between(0.5, 1.5);
-    model.divide(drawn(countsAt(index * 10, 30_000 * size, 200 * size)).map((piece) => ({ ...piece, energy: piece.energy * dice.between(0.9, 1.1) })));
+  for (let index = 0; index < 20; index += 1) {
+    const { pieces, counts } = window(index * 10, 1 + (index % 3), 10, USUAL);
+    const unseen: Counts = { ...counts, sequenceSeconds: undefined };
+    for (const { shares } of model.divide(pieces.map((piece) => ({ ...piece, stretch: { ...piece.stretch, window: unseen } })))) expect([...shares.of.keys()]).toEqual(['active']);
   }
-  // As many prompt tokens as steps each time: the one can't be told from the other.
-  for (const { shares } of model.divide(drawn(countsAt(800, 30_000, 200)))) expect([...shares.of.keys()]).toEqual(['active']);
 });
 
 describe('once many windows were seen', () => {
   it('divides one by what prompts and steps draw, each with the idle level of its time', () => {
-    const model = experienced();
-    const counts = countsAt(1_000, 40_000, 300);
-    const pieces = drawn(counts);
-    const found = joulesOf(pieces, model.divide(pieces));
-    const [prompts, steps] = [40_000 * PROMPT_JOULES, 300 * STEP_JOULES];
-    const ratio = prompts / steps;
-    // Their own draw and the idle level of their time lie in the same ratio where both draw alike.
-    expect(Math.abs((found['prefill'] ?? 0) / (found['decode'] ?? 1) / ratio - 1)).toBeLessThan(0.2);
+    expect(Math.abs(found(experienced(USUAL), window(LATER, 3, 10, USUAL)).error)).toBeLessThan(0.08);
+  });
+
+  it.each([1.1, 2.1])('has learnt what prompts draw: %s × decode', (draws) => {
+    const machine = { ...USUAL, draws };
+    expect(Math.abs(found(experienced(machine), window(LATER, 3, 10, machine)).error)).toBeLessThan(0.12);
+  });
+
+  it.each([3, 6])('states by how much the ratio may be off: prompts that take %s steps', (steps) => {
+    const machine = { ...USUAL, steps };
+    const { error, doubt } = found(experienced(machine), window(LATER, 2, 10, machine));
+    expect(Math.abs(error)).toBeGreaterThan(0.1);
+    expect(doubt).toBeGreaterThan(Math.abs(error));
+  });
+
+  it('states more doubt where prompts do not tell what they draw, or little was seen', () => {
+    const sure = found(experienced(USUAL), window(LATER, 3, 10, USUAL)).doubt;
+    expect(sure).toBeLessThan(0.4);
+    // As many prompt tokens each time: the one can't be told from the other.
+    expect(found(experienced(USUAL, { prompted: [3, 3.001] }), window(LATER, 3, 10, USUAL)).doubt).toBeGreaterThan(1.2 * sure);
+    expect(found(experienced(USUAL, { windows: 5 }), window(LATER, 3, 10, USUAL)).doubt).toBeGreaterThan(1.2 * sure);
   });
 
   it('sees in the power when nobody ran', () => {
-    const model = experienced();
-    const counts = countsAt(1_000, 10_000, 300);
-    const pieces = drawn(counts);
-    const divided = model.divide(pieces);
-    const still = pieces.filter(({ energy }) => energy === IDLE * 1e6).length;
-    expect(still).toBeGreaterThan(4);
-    expect(divided.filter(({ shares }) => shares.of.has('idle')).length).toBe(still);
+    const { pieces } = window(LATER, 1, 4, USUAL);
+    const divided = experienced(USUAL).divide(pieces);
+    expect(divided.map(({ shares }) => shares.of.has('idle'))).toEqual(pieces.map((_, second) => second < 6));
     expect(divided.every(({ shares }) => shares.modelled)).toBe(true);
   });
 
+  it('learns as well from windows in which somebody comes and goes', () => {
+    expect(Math.abs(found(experienced(USUAL, { prompted: [0.2, 2], busy: 4 }), window(LATER, 3, 10, USUAL)).error)).toBeLessThan(0.08);
+  });
+
+  it('finds the idle level inside windows where no other evidence tells it', () => {
+    const divided = experienced(USUAL, { prompted: [0.2, 2], busy: 4, power: powerModel() }).divide(window(LATER, 1, 4, USUAL).pieces);
+    expect(divided.map(({ shares }) => shares.of.has('idle'))).toEqual(divided.map((_, second) => second < 6));
+  });
+
+  it('takes nothing for idle where somebody always ran', () => {
+    const { pieces } = window(LATER, 3, 10, USUAL);
+    for (const { shares } of experienced(USUAL, { power: powerModel() }).divide(pieces)) expect(shares.of.has('idle')).toBe(false);
+  });
+
+  it('leaves a window active whose prompts may have been computed again, uncounted', () => {
+    const { pieces, counts } = window(LATER, 3, 10, USUAL);
+    const again: Counts = { ...counts, recomputes: true };
+    for (const { shares } of experienced(USUAL).divide(pieces.map((piece) => ({ ...piece, stretch: { ...piece.stretch, window: again } })))) expect([...shares.of.keys()]).toEqual(['active']);
+  });
+
+  it('does not take the whole window for prompts that were computed before it', () => {
+    const counts = countsAt(LATER, 400_000, 100);
+    const { prefill = 0, decode = 0 } = joulesOf(piecesOf(counts, () => 500), experienced(USUAL).divide(piecesOf(counts, () => 500)));
+    expect(decode / (prefill + decode)).toBeGreaterThan(0.05);
+  });
+
   it('weighs each piece by what was measured in it', () => {
-    const model = experienced();
-    const pieces = drawn(countsAt(1_000, 10_000, 300));
-    expect(model.divide(pieces).map(({ weight }) => weight)).toEqual(pieces.map(({ energy }) => energy));
+    const { pieces } = window(LATER, 1, 4, USUAL);
+    expect(experienced(USUAL).divide(pieces).map(({ weight }) => weight)).toEqual(pieces.map(({ energy }) => energy));
   });
 });
 
-it('does not learn from a window that was not seen whole', () => {
-  const whole = experienced();
-  const torn = experienced();
-  for (let index = 0; index < 80; index += 1) {
-    const counts = countsAt(2_000 + index * 10, 30_000 + (index % 7) * 5_000, 100 + (index % 5) * 60);
-    torn.divide(drawn(counts).map((piece, second) => (second < 5 ? { ...piece, energy: 0 } : piece)));
-  }
-  const pieces = drawn(countsAt(10_000, 40_000, 300));
-  expect((joulesOf(pieces, torn.divide(pieces))['prefill'] ?? 0) / (joulesOf(pieces, whole.divide(pieces))['prefill'] ?? 1)).toBeCloseTo(1, 2);
+describe('learns nothing', () => {
+  const windows = Array.from({ length: 40 }, (_, index) => window(2_000 + index * 10, 0.5 + (index % 7) * 0.6, 10, { ...USUAL, draws: 2.5 }));
+  const probe = window(LATER, 3, 10, USUAL);
+  const without = found(experienced(USUAL), probe);
+
+  it('from a window that was not seen whole', () => {
+    const model = experienced(USUAL);
+    for (const { pieces } of windows) model.divide(pieces.map((piece, second) => (second < 5 ? { ...piece, energy: 0 } : piece)));
+    expect(found(model, probe)).toEqual(without);
+  });
+
+  it('from a window that another device, or an earlier reading of the recording, has told of', () => {
+    const once = experienced(USUAL);
+    for (const { pieces } of windows) once.divide(pieces);
+    const twice = experienced(USUAL);
+    for (const { pieces } of [...windows, ...windows]) twice.divide(pieces);
+    expect(found(twice, probe)).toEqual(found(once, probe));
+    expect(found(once, probe)).not.toEqual(without);
+  });
 });

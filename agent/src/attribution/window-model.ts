@@ -1,14 +1,21 @@
 /**
- * Dividing windows of counts: so many prompt tokens and so many decode steps in 10 s, and nothing that says when.
+ * Dividing windows of counts: so many prompt tokens and so many decoded tokens in 10 s, and nothing that says when.
  *
- *     energy above idle = a·prompt tokens + b·decode steps + c·decoded tokens        fitted over many windows
+ *   power     ▁▁▁▁▇▇█▇▇▇▇█▇▇▇         nobody ran where it is near the idle level: traffic began inside the window
+ *   at work       ├───t────┤          seconds = c·prompt tokens + d·steps, joules above idle = w·t + g·prompt tokens
  *
- * When nobody ran inside a window is told by the power itself, where the idle level is known; the time that prefill took
- * follows from its energy and from the highest power that is drawn.
+ * How many steps those were follows from the time that sequences ran: `running`, seen at the ends of a window, says little of
+ * that window, but its sum over many is the sum of what each of their tokens waited for. A prompt token costs its time at the
+ * power of decode, and what it draws beyond that. The time of a thousand is taken from what accelerators are built like (some
+ * steps: arithmetic ÷ memory bandwidth); what they draw beyond is expected to be like on all of them too, and learnt from
+ * windows with more and with fewer prompts. How far both may be off is stated with what is divided.
  */
+import type { Phase } from '@joulebook/shared/slice.js';
+import type { Instant } from '@joulebook/shared/units.js';
 import type { Division, MeasuredPiece } from './attribution.js';
+import { LONE_PHASE_DOUBT, lonePhase } from './lone-phase.js';
+import { promptDraw } from './prompt-draw.js';
 import type { PowerModel } from './power-model.js';
-import { dot, regression } from './regression.js';
 import { pure, type Shares } from './split.js';
 import type { Counts } from './work.js';
 
@@ -17,63 +24,82 @@ export interface WindowModel {
   divide(pieces: readonly MeasuredPiece[]): Division[];
 }
 
-const TOKENS = 1_000;
-const STEPS = 100;
 /** Power this far up from the idle level to the highest is at work. */
 const AT_WORK = 0.2;
-const ENOUGH_WINDOWS = 6;
-const WORST_ERROR = 0.5;
-const HALF_LIFE_SECONDS = 3_600;
-/** How fast the highest power follows: it is the level that 5 % of the time at work lies above. */
+/** Whoever draws more than this part of the highest power runs; without an idle level, the least that is drawn is of work then, and idle is this part of it. */
+const LEAST_AT_WORK = 0.45;
+const IDLE_OF_LEAST = 0.34;
+/** How fast the highest power follows: it is the level that 5 % of the time at work lies above. The lowest goes down by this part. */
 const HIGH_SHARE = 0.05;
 const HIGH_STEP = 0.02;
+const LOW_STEP = 0.5;
+/** Of a window, what must have been seen of its energy to learn from it. */
+const WHOLE = 0.98;
+/** However many prompts were credited in a window with decode, this part of it was decode: the rest was computed before it. */
+const LEAST_DECODE = 0.1;
 
-const columns = ({ prefillTokens, decodeSteps, decodeTokens }: Counts): number[] => [prefillTokens / TOKENS, decodeSteps / STEPS, decodeTokens / TOKENS];
+const loneIn = ({ prefillTokens, decodeTokens }: Counts): 'prefill' | 'decode' | undefined => (decodeTokens === 0 ? 'prefill' : prefillTokens === 0 ? 'decode' : undefined);
+const workOf = ({ prefillTokens, decodeSteps, phaseSeconds }: Counts, phase: 'prefill' | 'decode'): number => phaseSeconds?.[phase] ?? prefillTokens + decodeSteps;
 
 const wattsOf = ({ from, to, energy: drawn }: MeasuredPiece): number => drawn / 1e6 / (to - from);
 
 export function windowModel(power: PowerModel): WindowModel {
-  const energy = regression(3);
+  const draw = promptDraw();
+  const alone = { prefill: lonePhase('prefill'), decode: lonePhase('decode') };
   let high = 0;
-  let mixed = 0;
+  let low = Infinity;
+  /** Several devices, and a second reading of a recording, tell of the same window again. */
+  let learntUntil: Instant | undefined;
 
-  const isStill = (piece: MeasuredPiece): boolean => {
-    const level = power.idleWatts();
-    return power.knowsIdle() && wattsOf(piece) < level + AT_WORK * (high - level);
-  };
+  const level = (): number => (power.knowsIdle() ? power.idleWatts() : low < LEAST_AT_WORK * high ? low : IDLE_OF_LEAST * low);
+  const isStill = (piece: MeasuredPiece): boolean => wattsOf(piece) < level() + AT_WORK * (high - level());
+
+  function look(pieces: readonly MeasuredPiece[]): void {
+    // Traffic may begin at the end of the first window: what is high is told by its highest pieces.
+    if (high === 0) high = pieces.map(wattsOf).toSorted((a, b) => a - b)[Math.floor((1 - HIGH_SHARE) * pieces.length)] ?? 0;
+    for (const piece of pieces) {
+      const watts = wattsOf(piece);
+      if (watts < low) low = low === Infinity ? watts : low + (watts - low) * LOW_STEP;
+      if (isStill(piece)) continue;
+      high += high * HIGH_STEP * Math.min(1, piece.to - piece.from) * (watts > high ? 1 - HIGH_SHARE : -HIGH_SHARE);
+    }
+  }
 
   function learn(counts: Counts, pieces: readonly MeasuredPiece[]): void {
+    if (learntUntil !== undefined && counts.from < learntUntil) return;
     const seen = pieces.filter((piece) => piece.energy > 0);
     const seconds = seen.reduce((sum, { from, to }) => sum + (to - from), 0);
     const joules = seen.reduce((sum, piece) => sum + piece.energy / 1e6, 0);
     // A window that was not seen whole would be blamed for work whose energy is not known.
-    if (seconds < 0.98 * (counts.to - counts.from)) return;
-    for (const piece of seen) {
-      const watts = wattsOf(piece);
-      if (isStill(piece)) continue;
-      if (high === 0) high = watts;
-      high += high * HIGH_STEP * Math.min(1, piece.to - piece.from) * (watts > high ? 1 - HIGH_SHARE : -HIGH_SHARE);
-    }
-    energy.fade(0.5 ** (seconds / HALF_LIFE_SECONDS));
-    energy.add(columns(counts).map((value) => value / seconds), joules / seconds - power.idleWatts(), seconds);
-    if (counts.prefillTokens > 0 && counts.decodeTokens > 0) mixed += 1;
+    if (seconds < WHOLE * (counts.to - counts.from)) return;
+    learntUntil = counts.to;
+    look(seen);
+    const phase = loneIn(counts);
+    if (phase) alone[phase].learn(workOf(counts, phase), seconds, joules);
+    if (!counts.recomputes) draw.learn(counts, { busy: busyIn(seen), joules });
   }
 
-  function sharesOf(counts: Counts, busy: number): Shares {
-    if (counts.decodeTokens === 0) return pure('prefill');
-    if (counts.prefillTokens === 0) return pure('decode');
-    const solution = energy.solution();
-    if (!solution || mixed < ENOUGH_WINDOWS) return pure('active');
-    const [perPrompt = 0, ...ofDecode] = solution.coefficients;
-    const [prompt = 0, steps = 0, tokens = 0] = columns(counts);
-    const prefill = perPrompt * prompt;
-    const decode = dot([steps, tokens], ofDecode);
-    if (prefill <= 0 || decode <= 0 || solution.errorOf([1, 0, 0]) > WORST_ERROR * perPrompt) return pure('active');
-    const level = power.idleWatts();
-    const prefillSeconds = Math.min(busy, prefill / Math.max(1, high - level));
-    const whole = { prefill: prefill + level * prefillSeconds, decode: decode + level * (busy - prefillSeconds) };
-    const sum = whole.prefill + whole.decode;
-    return { of: new Map([['prefill', whole.prefill / sum], ['decode', whole.decode / sum]] as const), modelled: true };
+  const busyIn = (pieces: readonly MeasuredPiece[]): number => pieces.reduce((sum, piece) => sum + (isStill(piece) ? 0 : piece.to - piece.from), 0);
+
+  function ofOne(phase: 'prefill' | 'decode', counts: Counts, pieces: readonly MeasuredPiece[]): { readonly shares: Shares; readonly doubt: number } {
+    const share = alone[phase].share(workOf(counts, phase), pieces.reduce((sum, piece) => sum + piece.energy / 1e6, 0), counts.phaseSeconds !== undefined);
+    if (share === undefined || share >= 1) return { shares: pure(phase), doubt: 0 };
+    return { shares: { of: new Map<Phase, number>([[phase, share], ['idle', 1 - share]]), modelled: true }, doubt: LONE_PHASE_DOUBT };
+  }
+
+  function divided(counts: Counts, pieces: readonly MeasuredPiece[]): { readonly shares: Shares; readonly doubt: number } {
+    const phase = loneIn(counts);
+    if (phase) return ofOne(phase, counts, pieces);
+    const known = counts.recomputes ? undefined : draw.known(level());
+    const busy = busyIn(pieces);
+    if (!known || busy <= 0) return { shares: pure('active'), doubt: 0 };
+    const time = busy * counts.ranks;
+    const prompted = Math.min(known.secondsPerToken * counts.prefillTokens, (1 - LEAST_DECODE) * time) / time;
+    const perSecond = known.joulesPerToken / known.secondsPerToken;
+    const prefill = prompted * (perSecond + level());
+    const decode = (1 - prompted) * (known.decodeWatts + level());
+    const share = prefill / (prefill + decode);
+    return { shares: { of: new Map([['prefill', share], ['decode', 1 - share]] as const), modelled: true }, doubt: known.doubt };
   }
 
   return {
@@ -81,9 +107,8 @@ export function windowModel(power: PowerModel): WindowModel {
       const counts = pieces[0]?.stretch.window;
       if (!counts) return [];
       learn(counts, pieces);
-      const busy = pieces.reduce((sum, piece) => sum + (isStill(piece) ? 0 : piece.to - piece.from), 0);
-      const shares = sharesOf(counts, busy);
-      return pieces.map((piece): Division => ({ shares: shares.of.has('active') || !isStill(piece) ? shares : { ...pure('idle'), modelled: true }, weight: piece.energy }));
+      const { shares, doubt } = divided(counts, pieces);
+      return pieces.map((piece): Division => ({ shares: shares.of.has('active') || shares.of.has('idle') || !isStill(piece) ? shares : { ...pure('idle'), modelled: true }, weight: piece.energy, doubt }));
     },
   };
 }

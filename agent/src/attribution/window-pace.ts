@@ -3,11 +3,9 @@
  *
  *     seconds = c₀·prompts + c₁·prompt tokens + (d₀ + d₂·KV cache in use)·decode steps + d₁·decoded tokens
  *
- * Where the steps are only known from how many requests ran when somebody looked, prompts and steps can't be told apart by
- * that: more prompts mean more requests running. Then what GPUs are built like counts as much as what was seen: computing a
- * thousand prompt tokens takes as long as about five decode steps (arithmetic throughput ÷ memory bandwidth is much the same
- * on all of them), and a sequence more makes a step longer by about a hundredth. So a window is laid out as if it had come in order: iterations with prompts, then decode alone, then
- * nobody. What it drew is measured as a whole; the order inside is nobody's claim.
+ * A window is laid out as if it had come in order: iterations with prompts, then decode alone, then nobody. What it drew is
+ * measured as a whole; the order inside is nobody's claim. The steps must have been counted: of how many requests ran when
+ * somebody looked a single window tells too little (window-model.ts).
  */
 import { regression } from './regression.js';
 
@@ -22,8 +20,6 @@ export interface WindowCounts {
   readonly decodeSteps: number;
   /** Mean use of the KV cache, 0 to 1; 0 where it is not told. */
   readonly kvUsage: number;
-  /** The steps were counted, rather than taken from how many requests ran now and then. */
-  readonly counted: boolean;
 }
 
 export interface Laid {
@@ -49,11 +45,6 @@ const ENOUGH_WINDOWS = 10;
 /** Short windows are put together: prompts are credited late. */
 const LEAST_SECONDS = 5;
 const NOTHING: { readonly columns: readonly number[]; readonly seconds: number } = { columns: [0, 0, 0, 0, 0], seconds: 0 };
-/** c₁·1000 − 5·d₀ = 0 and d₁ − d₀/100 = 0, in the units of the columns; and how much more than a second of windows they count. */
-const STEPS_PER_THOUSAND = 5;
-const STEP_PER_SEQUENCE = 0.01;
-const BUILT_LIKE = [[0, 1_000 / TOKENS, -STEPS_PER_THOUSAND / STEPS, 0, 0], [0, 0, (-STEP_PER_SEQUENCE * DECODED) / STEPS, 1, 0]] as const;
-const BELIEF = 20;
 const FADE = 0.5 ** (1 / 2_000);
 /** Prompt tokens of an iteration where nobody tells how many prompts there were. */
 const USUAL_PROMPT_TOKENS = 1_000;
@@ -73,7 +64,6 @@ export function windowPace(): WindowPace {
       if (open.seconds < LEAST_SECONDS) return;
       fit.fade(FADE);
       fit.add(open.columns.map((value) => value / open.seconds), 1, open.seconds);
-      if (!counts.counted) for (const row of BUILT_LIKE) fit.add(row, 0, open.seconds * BELIEF);
       open = NOTHING;
     },
     layOut(counts) {

@@ -29,18 +29,22 @@ export interface WindowsWork {
 
 /** In a longer window somebody may come and go. */
 const LONG_WINDOW_SECONDS = 3;
+/** A KV cache of which more is in use runs out now and then. */
+const FULL_CACHE = 0.9;
 /** Fewer decode steps per iteration with prompts than this: the engine does not mix them. */
 export const LEAST_MIXING = 0.2;
 
+const NO_COUNTS = { prefillTokens: 0, decodeTokens: 0, decodeSteps: 0, counted: false, kvUsage: 0, ranks: 1, recomputes: false } as const;
+
 export function windowsWork(pace: WindowPace): WindowsWork {
   const looks = new Map<string, WindowEvidence>();
-  let counted = false;
+  let anyCounts = false;
 
   function parts(evidence: WindowEvidence, counting: boolean): WindowPart[] {
     const key = `${String(counting)}\u0000${evidence.rank ?? ''}\u0000${evidence.model ?? ''}`;
     const before = looks.get(key);
     looks.set(key, evidence);
-    counted ||= counting;
+    anyCounts ||= counting;
     const { from, to, tokens, busy, saturated, credits, running = 0, phaseSeconds, rank } = evidence;
     if (!(to > from)) return [];
     const whole = { from, to, counting, rank };
@@ -51,31 +55,45 @@ export function windowsWork(pace: WindowPace): WindowsWork {
       // One that only knows its output can't tell what else ran.
       if (output === undefined || (input === undefined && evidence.prefillTokens === undefined && phaseSeconds === undefined)) return [{ ...whole, state: 'busy' }];
       const earlier = before?.to === from ? before : undefined;
-      const sequenceSeconds = evidence.sequenceSeconds ?? ((running + (earlier?.running ?? running)) / 2) * (to - from);
-      const sequences = Math.max(1, evidence.decodeSteps !== undefined && evidence.decodeSteps > 0 ? output / evidence.decodeSteps : sequenceSeconds / (to - from));
-      const isCounted = phaseSeconds !== undefined || evidence.decodeSteps !== undefined || evidence.sequenceSeconds !== undefined;
-      const counts: Counts = { from, to, prefillTokens, decodeTokens: output, decodeSteps: evidence.decodeSteps ?? output / sequences, counted: isCounted, phaseSeconds };
+      const time = to - from;
+      const meanRunning = (running + (earlier?.running ?? running)) / 2;
+      const sequences = Math.max(1, evidence.decodeSteps !== undefined && evidence.decodeSteps > 0 ? output / evidence.decodeSteps : (evidence.sequenceSeconds ?? meanRunning * time) / time);
+      const counted = phaseSeconds !== undefined || evidence.decodeSteps !== undefined || evidence.sequenceSeconds !== undefined;
+      const counts: Counts = {
+        from,
+        to,
+        prefillTokens,
+        decodeTokens: output,
+        decodeSteps: evidence.decodeSteps ?? output / sequences,
+        counted,
+        phaseSeconds,
+        sequenceSeconds: counted ? sequences * time : earlier?.running === undefined || evidence.running === undefined ? undefined : meanRunning * time,
+        kvUsage: ((evidence.kvUsage ?? 0) + (before?.kvUsage ?? evidence.kvUsage ?? 0)) / 2,
+        ranks: 1,
+        // A full cache throws sequences out, whose prompts are computed again; what is counted at first tokens leaves that out.
+        recomputes: credits === 'firstToken' && evidence.prefillTokens === undefined && (busy ?? 0) > running && Math.max(evidence.kvUsage ?? 0, earlier?.kvUsage ?? 0) > FULL_CACHE,
+      };
       return layOut({ ...whole, state: 'work', counts }, counts, {
         sequences,
         prompts: promptsOf(evidence),
-        kvUsage: ((evidence.kvUsage ?? 0) + (before?.kvUsage ?? evidence.kvUsage ?? 0)) / 2,
         wholly: Math.min(running, earlier?.running ?? 0) >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1),
       });
     }
     if (saturated) return [{ ...whole, state: 'busy' }];
     // A request runs and yields nothing: its prompt is being computed, and will be credited at its first token.
-    if (credits === 'firstToken' && running > 0 && output === 0) return [{ ...whole, state: 'work', counts: { from, to, prefillTokens: 1, decodeTokens: 0, decodeSteps: 0, counted: false }, work: prefillOnly() }];
+    if (credits === 'firstToken' && running > 0 && output === 0) return [{ ...whole, state: 'work', counts: { ...NO_COUNTS, from, to, prefillTokens: 1 }, work: prefillOnly() }];
     if (busy === undefined) return [{ ...whole, state: 'unknown' }];
     return [{ ...whole, state: busy > 0 ? 'busy' : 'idle' }];
   }
 
   /** @param how `wholly`: somebody ran all the time */
-  function layOut(whole: WindowPart, counts: Counts, how: { readonly sequences: number; readonly prompts: number | undefined; readonly kvUsage: number; readonly wholly: boolean }): WindowPart[] {
+  function layOut(whole: WindowPart, counts: Counts, how: { readonly sequences: number; readonly prompts: number | undefined; readonly wholly: boolean }): WindowPart[] {
     const { from, to, prefillTokens, decodeTokens, decodeSteps, phaseSeconds } = counts;
     if (phaseSeconds && phaseSeconds.prefill + phaseSeconds.decode > 0) return [{ ...whole, work: turnsOf(counts, phaseSeconds) }];
     const time = to - from;
-    const told = { seconds: time, counted: counts.counted, kvUsage: how.kvUsage, prompts: how.prompts, promptTokens: prefillTokens, decodedTokens: decodeTokens, sequences: how.sequences, decodeSteps };
-    if (how.wholly && (whole.counting || !counted)) pace.learn(told);
+    if (!counts.counted) return [whole];
+    const told = { seconds: time, kvUsage: counts.kvUsage, prompts: how.prompts, promptTokens: prefillTokens, decodedTokens: decodeTokens, sequences: how.sequences, decodeSteps };
+    if (how.wholly && (whole.counting || !anyCounts)) pace.learn(told);
     const laid = pace.layOut(told);
     if (!laid) return [whole];
     const busy = laid.prefill.seconds + laid.decode.seconds;
@@ -144,6 +162,18 @@ function sumOf(windows: readonly Counts[]): Counts {
     const from = instant(Math.max(sum.from, each.from));
     const to = instant(Math.min(sum.to, each.to));
     const of = (key: 'prefillTokens' | 'decodeTokens' | 'decodeSteps'): number => sum[key] * share(sum) + each[key] * share(each);
-    return { from, to, prefillTokens: of('prefillTokens'), decodeTokens: of('decodeTokens'), decodeSteps: of('decodeSteps'), counted: sum.counted && each.counted };
+    const known = sum.sequenceSeconds !== undefined && each.sequenceSeconds !== undefined;
+    return {
+      from,
+      to,
+      prefillTokens: of('prefillTokens'),
+      decodeTokens: of('decodeTokens'),
+      decodeSteps: of('decodeSteps'),
+      counted: sum.counted && each.counted,
+      ...(known && { sequenceSeconds: (sum.sequenceSeconds ?? 0) * share(sum) + (each.sequenceSeconds ?? 0) * share(each) }),
+      kvUsage: (sum.kvUsage * sum.ranks + each.kvUsage * each.ranks) / (sum.ranks + each.ranks),
+      ranks: sum.ranks + each.ranks,
+      recomputes: sum.recomputes || each.recomputes,
+    };
   }, first);
 }

@@ -80,6 +80,14 @@ export interface Counts {
   readonly decodeSteps: number;
   /** The steps were counted by the engine, or the time that sequences decoded. */
   readonly counted: boolean;
+  /** Time that sequences ran, summed over them, as well as it is known; absent where one end of the window was not seen. */
+  readonly sequenceSeconds?: number | undefined;
+  /** Mean use of the KV cache, 0 to 1; 0 where it is not told. */
+  readonly kvUsage: number;
+  /** Engines that the counts are of. */
+  readonly ranks: number;
+  /** Prompts may have been computed again, uncounted. */
+  readonly recomputes: boolean;
   /** Seconds of engine time in each phase, where it is told. */
   readonly phaseSeconds?: { readonly prefill: number; readonly decode: number } | undefined;
 }

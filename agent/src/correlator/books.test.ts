@@ -287,7 +287,7 @@ describe('a GPU', () => {
 });
 
 describe('readings that stop', () => {
-  const ready = { ...attribution(), ready: () => true, lag: () => 0, lane: () => ({ drawn: () => undefined, divide: (pieces: readonly { from: number; to: number }[]) => pieces.map(({ from, to }) => ({ shares: pure('decode'), weight: to - from })) }) };
+  const ready = { ...attribution(), ready: () => true, error: () => 0, lag: () => 0, lane: () => ({ drawn: () => undefined, divide: (pieces: readonly { from: number; to: number }[]) => pieces.map(({ from, to }) => ({ shares: pure('decode'), weight: to - from })) }) };
   const owner: Owner = { name: 'chat', subject: () => ({ deployment: 'chat' }) };
   const decode = (from: number, to: number): ReadonlyMap<Owner, readonly Stretch[]> => new Map([[owner, [stretchOf(from, to, [decodeOnly()])]]]);
   const bookOf = () => {

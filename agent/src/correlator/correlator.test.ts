@@ -49,6 +49,23 @@ const joulesBy = (slices: readonly Slice[], key: 'phase' | 'device' | 'deploymen
   return sums;
 };
 
+describe('the pools of disaggregated serving', () => {
+  const pools = [{ name: 'chat-prefill', role: 'prefill', devices: [0] }, { name: 'chat-decode', role: 'decode', devices: [1] }] as const;
+
+  it('count prompts where they are computed, answers and requests where they end', () => {
+    const { facts, end } = bench({ from: 0, to: 10, deployments: pools });
+    for (const { name } of pools) {
+      facts.evidence(name, { kind: 'window', from: instant(0), to: instant(5), tokens: { input: tokens(100), cachedInput: tokens(30), output: tokens(20) }, requests: { ok: 2 } }, true);
+      facts.evidence(name, request('a', 5, 6, 9, 40, 7), true);
+    }
+    const slices = end();
+    const sums: Record<string, number> = {};
+    for (const { token, deployment, count } of tokensOf(slices)) sums[`${deployment} ${token}`] = (sums[`${deployment} ${token}`] ?? 0) + count;
+    expect(sums).toEqual({ 'chat-prefill input': 140, 'chat-prefill cachedInput': 30, 'chat-decode output': 27 });
+    expect(slices.filter(({ kind }) => kind === 'requests').map((slice) => slice.deployment)).toEqual(['chat-decode', 'chat-decode']);
+  });
+});
+
 describe('energy', () => {
   it('is divided over the phases that ran when it was drawn', () => {
     const { facts, end } = bench({ from: 0, to: 10 });

@@ -83,8 +83,8 @@ const MARGIN_SECONDS = 5;
 export function correlator(options: CorrelatorOptions): Correlator {
   const { slicer, window, attributions = new Map<string, Attribution>(), tellRequests = false } = options;
   for (const known of attributions.values()) known.rewind();
-  const attributionOf = ({ name }: { readonly name: string }): Attribution => {
-    const known = attributions.get(name) ?? attribution();
+  const attributionOf = ({ name, role }: Pick<Deployment, 'name' | 'role'>): Attribution => {
+    const known = attributions.get(name) ?? attribution(role);
     attributions.set(name, known);
     return known;
   };
@@ -141,8 +141,8 @@ export function correlator(options: CorrelatorOptions): Correlator {
     if (mine.length > 1) slicer.flag(frontier, { code: 'SHARED_DEVICE', detail: `${channel.device} serves ${mine.map((each) => each.name).join(' and ')}: its energy is divided evenly between them`, count: 1, device: channel.device });
   }
 
-  function tokens(from: Instant, to: Instant, kind: 'input' | 'cachedInput' | 'output', count: number | undefined, subject: Subject): void {
-    if (count === undefined) return;
+  function tokens(owner: Owner, from: Instant, to: Instant, kind: 'input' | 'cachedInput' | 'output', count: number | undefined, subject: Subject): void {
+    if (count === undefined || !computes(owner, kind)) return;
     // Nothing is a count too: a source that says 0 has measured it.
     if (count === 0) return slicer.tokens(from < window.from ? window.from : from, to, kind, 0, subject);
     const outside: TokenKind = kind === 'output' ? 'outsideOutput' : 'outsideInput';
@@ -164,10 +164,11 @@ export function correlator(options: CorrelatorOptions): Correlator {
     if (!counts) return;
     const { input, cachedInput, output } = evidence.tokens;
     const inputUntil = firstToken ?? end;
-    tokens(start, inputUntil, 'input', input, subject);
-    tokens(start, inputUntil, 'cachedInput', cachedInput, subject);
-    tokens(firstToken ?? start, end, 'output', output, subject);
-    if (end < window.from || (window.to !== undefined && end > window.to)) return;
+    tokens(state, start, inputUntil, 'input', input, subject);
+    tokens(state, start, inputUntil, 'cachedInput', cachedInput, subject);
+    tokens(state, firstToken ?? start, end, 'output', output, subject);
+    // A request ends in the decode pool.
+    if (state.role === 'prefill' || end < window.from || (window.to !== undefined && end > window.to)) return;
     const fact: RequestFact = {
       ...subject,
       outcome: evidence.outcome,
@@ -216,7 +217,8 @@ export function correlator(options: CorrelatorOptions): Correlator {
     if (evidence.model !== undefined) state.models.add(evidence.model);
     if (!counts) return;
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model };
-    for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
+    for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(state, evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
+    if (state.role === 'prefill') return;
     for (const outcome of OUTCOMES) {
       const ended = evidence.requests?.[outcome];
       if (ended !== undefined) slicer.requests(evidence.to, { ...subject, outcome, requests: ended, inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 });
@@ -228,7 +230,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     if (evidence.model !== undefined) state.models.add(evidence.model);
     if (!counts) return;
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model };
-    for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
+    for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(state, evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
   }
 
   const offsets = new Map<string, number>();
@@ -299,6 +301,9 @@ export function correlator(options: CorrelatorOptions): Correlator {
     return booked;
   }
 }
+
+/** Both pools of disaggregated serving tell of the same prompts and answers: each counts what it computes. */
+const computes = ({ role }: Owner, kind: 'input' | 'cachedInput' | 'output'): boolean => role === undefined || (role === 'decode') === (kind === 'output');
 
 function clipInterval(from: Instant, to: Instant, window: { readonly from: Instant; readonly to?: Instant }): Window | undefined {
   const cut = { from: from < window.from ? window.from : from, to: window.to !== undefined && to > window.to ? window.to : to };

@@ -22,6 +22,8 @@ import type { Slicer } from './slicer.js';
 /** Readings of a power gauge are divided together, so many averaging times and at least so long. */
 const GROUP_OF_AVERAGES = 4;
 const LOOKING_SECONDS = 1;
+/** What does not go together is told again after so long. */
+const TELL_AGAIN_SECONDS = 3_600;
 /** Times are equal within this. */
 const SAME_SECONDS = 1e-6;
 
@@ -64,6 +66,15 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
   let frontier = begin;
   const lanes = new Map<string, Lane>();
   let lastParts: readonly TimedPart[] = [];
+  const toldUnrelated = new Map<string, Instant>();
+
+  /** Evidence of somebody else's work is worse than none. */
+  function tellIfUnrelated(owner: Owner): void {
+    const told = toldUnrelated.get(owner.name);
+    if (!attributionOf(owner).unrelated() || (told !== undefined && frontier - told < TELL_AGAIN_SECONDS)) return;
+    toldUnrelated.set(owner.name, frontier);
+    slicer.flag(frontier, { ...owner.subject(), code: 'POWER_UNRELATED', detail: `what ${channel.device} drew does not go with what ${owner.name} says it did, so no model divides it: see whether the deployment runs on this GPU (devices), whether both clocks are right (tz, time synchronisation), and whether the sensor stands still`, count: 1, device: channel.device });
+  }
 
   function extend(stretchesOf: ReadonlyMap<Owner, readonly Stretch[]>): void {
     const here = owners();
@@ -183,7 +194,8 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       const whole = pieces.reduce((sum, { energy }) => sum + energy, 0);
       const weights = divided.reduce((sum, { weight }) => sum + weight, 0);
       const phases = new Set(divided.flatMap(({ shares }) => [...shares.of.keys()]));
-      const doubtOf = doubtIn(pieces, divided);
+      if (owner) tellIfUnrelated(owner);
+      const doubtOf = doubtIn(pieces, divided, { learnt: owner && attributionOf(owner).ready() ? attributionOf(owner).error() : 0, pool: owner?.role !== undefined });
       if (owner && phases.has('active') && pieces.some(({ stretch: { work } }) => work.length > 0)) slicer.flag(frontier, { ...owner.subject(), code: 'UNDIVIDED', phase: 'active', detail: `prefill and decode ran at once, and too little of each was seen to divide what they drew: it is active`, count: 1, device: channel.device });
       for (const [index, { shares, weight }] of divided.entries()) {
         const piece = pieces[index];
@@ -263,15 +275,17 @@ function whose({ who }: Stretch, phase: Phase, weight: number): { requests?: Map
 }
 
 /**
- * Relative error of what a group gives to each phase: where the ratio of prefill to decode is off by the factor 1 + d, a
- * phase with share s of both is off by d·(1 − s).
+ * Relative error of what a group gives to each phase: where the ratio of what a model tells apart is off by the factor 1 + d,
+ * a part with share s of it is off by d·(1 − s). Idle is among it where nothing but the model tells it from a phase, as in a pool.
  */
-function doubtIn(pieces: readonly Piece[], divided: readonly Division[]): (phase: Phase) => number {
-  const sums = { prefill: 0, decode: 0 };
-  for (const { shares, weight } of divided) for (const phase of ['prefill', 'decode'] as const) sums[phase] += weight * (shares.of.get(phase) ?? 0);
-  const both = sums.prefill + sums.decode;
-  const doubt = Math.max(0, ...pieces.map(({ stretch }) => stretch.doubt));
-  return (phase) => (both > 0 && (phase === 'prefill' || phase === 'decode') ? doubt * (1 - sums[phase] / both) : 0);
+function doubtIn(pieces: readonly Piece[], divided: readonly Division[], { learnt, pool }: { readonly learnt: number; readonly pool: boolean }): (phase: Phase) => number {
+  const sums = new Map<Phase, number>();
+  for (const { shares, weight } of divided) {
+    for (const [phase, share] of shares.of) if (phase === 'prefill' || phase === 'decode' || (phase === 'idle' && (pool || share < 1))) sums.set(phase, (sums.get(phase) ?? 0) + weight * share);
+  }
+  const all = [...sums.values()].reduce((sum, each) => sum + each, 0);
+  const doubt = Math.hypot(pieces.reduce((most, { stretch }, index) => Math.max(most, divided[index]?.doubt ?? stretch.doubt), 0), learnt);
+  return (phase) => (all > 0 && sums.has(phase) ? doubt * (1 - (sums.get(phase) ?? 0) / all) : 0);
 }
 
 /** Parts of one cell, owner and phase are one fact. */

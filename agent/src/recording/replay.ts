@@ -21,6 +21,7 @@ import { livePowerKinds } from '../sources/index.js';
 import type { Channel, Flagged } from '../sources/source.js';
 import { scanPower, union, windowOf, type ChannelExtent, type Heard, type Said } from './extent.js';
 import { inTimeOrder } from './merge.js';
+import { requestsNotCounted } from './requests-not-counted.js';
 import { openRecording, type OpenedRecording, type OpenedServing } from './open.js';
 import type { Recording } from './manifest.js';
 import { NO_TIME_ORIGIN, runSlices } from './runs.js';
@@ -71,7 +72,7 @@ export async function* replay(recording: Recording, options: ReplayOptions, summ
   if (opened.power.length > 0 || opened.serving.length > 0) {
     const prepared = await prepare(opened, options, progress);
     ({ window, readings } = prepared);
-    flagged.push(...prepared.flagged);
+    for (const each of prepared.flagged) flagged.push(each);
     const attributions = new Map<string, Attribution>();
     await learn(opened, prepared, manifest, attributions, progress);
     const cells = slicer({ length: seconds(options.slice ?? manifest.slice ?? 1), window, site: manifest.site, labels: manifest.labels });
@@ -85,7 +86,7 @@ export async function* replay(recording: Recording, options: ReplayOptions, summ
   for (const runs of opened.runs) {
     const { slices, flagged: said, end: ended } = await runSlices(runs, manifest, end);
     end = ended;
-    flagged.push(...said);
+    for (const each of said) flagged.push(each);
     for (const slice of slices) pending.push(slice);
   }
   while (pending.length > 0) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
@@ -118,7 +119,7 @@ async function prepare(opened: OpenedRecording, options: ReplayOptions, progress
   });
   const deployments = deploymentsOf(opened.serving.map(({ entry }) => ({ ...entry, kind: entry.format })));
   checkDevices(deployments, channels);
-  const flagged = [...power.flatMap((scan) => scan.flagged), ...serving.flatMap(({ feed }) => feed.flagged)];
+  const flagged = [...power.flatMap((scan) => scan.flagged), ...serving.flatMap(({ feed }) => feed.flagged), ...requestsNotCounted(serving)];
   return { window, readings: channels.reduce((sum, each) => sum + each.readings, 0), channels, flagged, deployments, serving };
 }
 

@@ -30,6 +30,7 @@ import type { LivePowerKind, LiveServingKind } from './live.js';
 import type { PowerFormat, ServingFormat } from './recorded.js';
 import { counters } from './serving/counters.js';
 import { evidence } from './serving/evidence.js';
+import { believedFormat, believedKind } from './serving/plausible.js';
 import { mlperfLoadgen } from './serving/mlperf-loadgen.js';
 import { requests } from './serving/requests.js';
 import type { LogDialect } from './serving/logs/dialect.js';
@@ -85,6 +86,6 @@ const logDialects: readonly LogDialect[] = [
 ];
 
 export const livePowerKinds: readonly LivePowerKind[] = [liveNvml, liveNvidiaSmi, liveDcgmi, liveDcgmExporter, liveAmdSmi, liveRocmSmi, liveXpuSmi, liveRapl, liveHwmon, liveRedfish, liveIpmi, liveSnmpPdu, liveHttpMeter, livePrometheusPower, liveModbusMeter];
-export const liveServingKinds: readonly LiveServingKind[] = [...metricsDialects.map(liveMetrics), ...logDialects.map((dialect) => liveLog(dialect, logDialects)), liveAutoLog(logDialects), liveTrtllmIterations];
+export const liveServingKinds: readonly LiveServingKind[] = [...metricsDialects.map(liveMetrics), ...logDialects.map((dialect) => liveLog(dialect, logDialects)), liveAutoLog(logDialects), liveTrtllmIterations].map(believedKind);
 export const powerFormats: readonly PowerFormat[] = [readings, nvidiaSmiCsv, ptdaemon, csv, nvidiaSmiXml, dcgmiDmon, dcgmExporter, recordedRapl, ipmiDcmi, recordedRedfish];
-export const servingFormats: readonly ServingFormat[] = [evidence, ...metricsDialects.map(recordedMetrics), ...logDialects.map((dialect) => recordedLog(dialect, logDialects)), autoLog(logDialects), requests, counters, dynamoTrace, otelGenai, aiperf, trtllmIterations, mlperfLoadgen];
+export const servingFormats: readonly ServingFormat[] = [evidence, ...metricsDialects.map(recordedMetrics), ...logDialects.map((dialect) => recordedLog(dialect, logDialects)), autoLog(logDialects), requests, counters, dynamoTrace, otelGenai, aiperf, trtllmIterations, mlperfLoadgen].map(believedFormat);

@@ -78,6 +78,8 @@ export interface TokenCounts {
 export interface RequestEvidence {
   readonly kind: 'request';
   readonly id: string;
+  /** Of its file, for messages, where the id does not tell. */
+  readonly line?: number;
   readonly start: Instant;
   /** When the engine began to work on it; absent: not told, it may have waited in a queue since `start`. */
   readonly scheduled?: Instant;
@@ -108,8 +110,11 @@ export interface StepsEvidence {
   readonly tokens: TokenCounts;
   /** The engine or data-parallel rank that ran it: iterations of different ranks may overlap. */
   readonly rank?: string;
-  /** `inferred`: order and work are known, the moments follow from stamps coarser than the iterations. */
-  readonly timing: 'exact' | 'inferred';
+  /**
+   * How well the moments are known where stamps are coarser than iterations: `placed` to some hundredths of a second, since
+   * what the iterations do tells how long each took; `inferred`: the order is known, and of the moments no more than the stamps say.
+   */
+  readonly timing: 'exact' | 'placed' | 'inferred';
   readonly model?: string;
 }
 

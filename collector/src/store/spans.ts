@@ -22,6 +22,6 @@ export function joined(spans: Spans, span: Span): Spans {
   if (span.from >= last.from) return span.to <= last.to ? spans : [...spans.slice(0, -1), { from: last.from, to: span.to }];
   const apart = spans.filter(({ from, to }) => to < span.from || from > span.to);
   const touched = spans.filter(({ from, to }) => to >= span.from && from <= span.to);
-  const all = { from: Math.min(span.from, ...touched.map(({ from }) => from)), to: Math.max(span.to, ...touched.map(({ to }) => to)) };
+  const all = touched.reduce((hull, { from, to }) => ({ from: Math.min(hull.from, from), to: Math.max(hull.to, to) }), span);
   return [...apart, all].toSorted((a, b) => a.from - b.from);
 }

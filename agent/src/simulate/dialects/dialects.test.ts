@@ -84,12 +84,24 @@ describe('vllm-log', () => {
 
 describe('sglang-log', () => {
   it('tells each prefill batch when it has ended, and every n-th decode batch, counted on through pauses', () => {
-    expect(linesOf('sglang-log', { decodeInterval: 2, milliseconds: true }).filter((line) => line.includes('batch'))).toEqual([
+    expect(linesOf('sglang-log', { decodeInterval: 2, milliseconds: true, overlap: false }).filter((line) => line.includes('batch'))).toEqual([
       '[2026-01-15 09:00:01.500] Prefill batch, #new-seq: 1, #new-token: 512, #cached-token: 200, token usage: 0.07, #running-req: 0, #queue-req: 1, cuda graph: False, input throughput (token/s): 23.81',
       '[2026-01-15 09:00:01.700] Prefill batch, #new-seq: 2, #new-token: 188, #cached-token: 0, token usage: 0.09, #running-req: 0, #queue-req: 0, cuda graph: False, input throughput (token/s): 940.00',
       '[2026-01-15 09:00:01.722] Decode batch, #running-req: 2, #token: 904, token usage: 0.09, cuda graph: True, gen throughput (token/s): 0.18, #queue-req: 0',
       '[2026-01-15 09:00:45.250] Prefill batch, #new-seq: 1, #new-token: 300, #cached-token: 0, token usage: 0.03, #running-req: 0, #queue-req: 0, cuda graph: False, input throughput (token/s): 6.89',
     ]);
+  });
+
+  it('decodes sequences that have ended once more, and prompts that come at once find them still running', () => {
+    const story = [
+      iteration(0, 1, { decode: [step(1, 1), step(2, 1)], running: 2, ended: [1] }),
+      iteration(1, 2, { decode: [step(2, 1)], running: 1, ended: [2], waiting: 1 }),
+      iteration(2, 3, { prefill: [chunk(3, 10)], running: 1 }),
+      iteration(3, 4, { decode: [step(3, 1)], running: 1, ended: [3] }),
+    ];
+    const running = (overlap: boolean): (string | undefined)[] => linesOf('sglang-log', { decodeInterval: 1, overlap }, {}, story, 1).flatMap((line) => / batch/.test(line) ? [/^.*(Prefill|Decode) batch.*#running-req: (\d+).*$/.exec(line)?.slice(1).join(' ')] : []);
+    expect(running(true)).toEqual(['Decode 2', 'Decode 2', 'Prefill 2', 'Decode 1', 'Decode 1']);
+    expect(running(false)).toEqual(['Decode 2', 'Decode 1', 'Prefill 0', 'Decode 1']);
   });
 
   it('rounds up to pages, and tells rank, drafts and handover', () => {

@@ -17,7 +17,7 @@ describe('what an engine knows of its requests', () => {
   it('takes a request that was computed elsewhere by the KV that it came with', () => {
     const state = engineState('decode');
     const { firstTokens, generated } = state.step(iteration(5, 6, { pool: 'decode', decode: [step(7)], running: 1 }));
-    expect([generated, firstTokens.map(({ received, computed }) => [received, computed])]).toEqual([1, [[100, 0]]]);
+    expect([generated, firstTokens.map(({ received, computed }) => [received, computed])]).toEqual([2, [[100, 0]]]);
   });
 
   it('frees what those that end have held, and forgets in a prefill pool who was handed over', () => {

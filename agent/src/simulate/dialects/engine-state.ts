@@ -70,6 +70,13 @@ export function engineState(pool: Pool): EngineState {
     job.output += tokens;
   }
 
+  /** From the engine that computed its prompt, with the first token: this one counts it among those that it gives to the client. */
+  function takeOver(id: number, iteration: Iteration, received: number, gains: Gains): Job {
+    const job = begin(id, iteration, received, gains);
+    give(job, 1, iteration, gains);
+    return job;
+  }
+
   function prefilled(iteration: Iteration, { request, tokens, cached, recomputed, last }: Iteration['prefill'][number], gains: Gains): void {
     const job = held.get(request) ?? begin(request, iteration, 0, gains);
     if (job.output > 0) gains.again = { requests: gains.again.requests + 1, tokens: gains.again.tokens + tokens };
@@ -84,7 +91,7 @@ export function engineState(pool: Pool): EngineState {
     step(iteration) {
       const gains: Gains = { begun: [], firstTokens: [], generated: 0, computed: 0, context: NONE, again: NONE };
       for (const chunk of iteration.prefill) prefilled(iteration, chunk, gains);
-      for (const { request, tokens, context } of iteration.decode) give(held.get(request) ?? begin(request, iteration, context, gains), tokens, iteration, gains);
+      for (const { request, tokens, context } of iteration.decode) give(held.get(request) ?? takeOver(request, iteration, context, gains), tokens, iteration, gains);
       const index = indexes.get(iteration.rank) ?? 0;
       indexes.set(iteration.rank, index + 1);
       const ended = iteration.ended.flatMap((id) => held.get(id) ?? []);

@@ -1,6 +1,8 @@
 /**
  * The log of SGLang (as of v0.5.9): a line for each prefill batch when its result has been processed, and one for every 40th
  * decode batch of a rank, which stands for those since the last. A batch with both (mixed chunk) is a prefill batch in it.
+ * The next decode batch is put together before the result of the one before is read (overlap schedule): it counts the
+ * sequences once more that have ended with that.
  *
  *   [2026-01-15 09:00:03 DP0 TP0] Prefill batch, #new-seq: 1, #new-token: 812, #cached-token: 0, token usage: 0.01, #running-req: 3, …
  *   [2026-01-15 09:00:04 DP0 TP0] Decode batch, #running-req: 4, #token: 5310, token usage: 0.01, cuda graph: True, gen throughput (token/s): 402.11, #queue-req: 0
@@ -15,6 +17,10 @@ interface Decoding {
   tokens: number;
   sequences: number;
   last: number;
+  /** Sequences that ended with the batch before: the next decode batch still has them. */
+  overrun: number;
+  /** Of the last decode batch, those that had ended by then: prefill lines still count them. */
+  stale: number;
   /** Decode batches since the start: not set back between requests. */
   batches: number;
 }
@@ -25,17 +31,18 @@ const READY_BEFORE = 20;
 
 export const sglangLog = dialect({
   name: 'sglang-log',
-  summary: 'prefill and decode batches of SGLang; milliseconds: in the stamps; decodeInterval; pageSize: #new-token is rounded up to it',
+  summary: 'prefill and decode batches of SGLang; milliseconds: in the stamps; decodeInterval; pageSize: #new-token is rounded up to it; overlap: an ended sequence is decoded once more',
   file: 'sglang.log',
   speaks: 'engine',
   options: {
     milliseconds: z.boolean().default(false),
     decodeInterval: z.int().min(1).default(40),
     pageSize: z.int().min(1).default(1),
+    overlap: z.boolean().default(true),
   },
-  write(parts, { milliseconds, decodeInterval, pageSize }) {
+  write(parts, { milliseconds, decodeInterval, pageSize, overlap }) {
     const state = engineState(parts.pool);
-    const decoding = Array.from({ length: parts.ranks }, (): Decoding => ({ tokens: 0, sequences: 0, last: -READY_BEFORE, batches: 0 }));
+    const decoding = Array.from({ length: parts.ranks }, (): Decoding => ({ tokens: 0, sequences: 0, last: -READY_BEFORE, overrun: 0, stale: 0, batches: 0 }));
     const lastPrefill = Array.from({ length: parts.ranks }, () => -READY_BEFORE);
     const disaggregated = parts.pool !== 'serve';
 
@@ -51,22 +58,35 @@ export const sglangLog = dialect({
       const rate = tokens / (to - (lastPrefill[rank] ?? 0));
       lastPrefill[rank] = to;
       const handover = parts.pool === 'prefill' ? '#prealloc-req: 0, #inflight-req: 0, ' : '';
-      return `${prefix(to, rank)} Prefill batch, #new-seq: ${prefill.length}, #new-token: ${tokens}, #cached-token: ${cached}, token usage: ${usage(kvTokens)}, #running-req: ${running - prefill.length}, #queue-req: ${waiting}, ${handover}cuda graph: False, input throughput (token/s): ${rate.toFixed(2)}\n`;
+      return `${prefix(to, rank)} Prefill batch, #new-seq: ${prefill.length}, #new-token: ${tokens}, #cached-token: ${cached}, token usage: ${usage(kvTokens)}, #running-req: ${running - prefill.length + (decoding[rank]?.stale ?? 0)}, #queue-req: ${waiting}, ${handover}cuda graph: False, input throughput (token/s): ${rate.toFixed(2)}\n`;
     }
 
     function decodeLine({ to, rank, decode, waiting, kvTokens }: Iteration): string {
       const window = decoding[rank];
       if (!window) return '';
-      window.tokens += decode.reduce((sum, { tokens }) => sum + tokens, 0);
-      window.sequences += decode.length;
+      const sequences = decode.length + window.overrun;
+      window.tokens += decode.reduce((sum, { tokens }) => sum + tokens, window.overrun);
+      window.sequences += sequences;
       window.batches += 1;
       if (window.batches % decodeInterval !== 0) return '';
       const length = window.tokens / window.sequences;
       const accepted = parts.draftTokens > 0 ? `accept len: ${length.toFixed(2)}, accept rate: ${(length / (1 + parts.draftTokens)).toFixed(2)}, ` : '';
       const handover = disaggregated ? 'pre-allocated usage: 0.00, #prealloc-req: 0, #transfer-req: 0, #retracted-req: 0, ' : '';
       const rate = window.tokens / (to - window.last);
-      decoding[rank] = { ...window, tokens: 0, sequences: 0, last: to };
-      return `${prefix(to, rank)} Decode batch, #running-req: ${decode.length}, #token: ${kvTokens}, token usage: ${usage(kvTokens)}, ${accepted}${handover}cuda graph: True, gen throughput (token/s): ${rate.toFixed(2)}, #queue-req: ${waiting}\n`;
+      Object.assign(window, { tokens: 0, sequences: 0, last: to });
+      return `${prefix(to, rank)} Decode batch, #running-req: ${sequences}, #token: ${kvTokens}, token usage: ${usage(kvTokens)}, ${accepted}${handover}cuda graph: True, gen throughput (token/s): ${rate.toFixed(2)}, #queue-req: ${waiting}\n`;
+    }
+
+    /** A prefill pool hands its requests over; where nobody is left they run once more alone. */
+    function overrunOf(iteration: Iteration): string {
+      const window = decoding[iteration.rank];
+      if (!window || !overlap || parts.pool === 'prefill') return '';
+      if (iteration.prefill.length === 0) window.stale = window.overrun + iteration.ended.length;
+      window.overrun = iteration.ended.length;
+      if (window.overrun === 0 || iteration.running > window.overrun || iteration.waiting > 0) return '';
+      const line = decodeLine({ ...iteration, decode: [] });
+      Object.assign(window, { overrun: 0, stale: 0 });
+      return line;
     }
 
     return {
@@ -76,7 +96,7 @@ export const sglangLog = dialect({
         // uvicorn's lines have no stamp.
         const accesses = begun.map(({ id }) => `INFO:     127.0.0.1:${32_768 + (id % 28_000)} - "POST /v1/chat/completions HTTP/1.1" 200 OK\n`);
         const batch = iteration.prefill.length > 0 ? prefillLine(iteration) : iteration.decode.length > 0 ? decodeLine(iteration) : '';
-        return `${accesses.join('')}${batch}`;
+        return `${accesses.join('')}${batch}${overrunOf(iteration)}`;
       },
       request(request) {
         state.over(request);

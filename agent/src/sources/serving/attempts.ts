@@ -11,7 +11,7 @@ export function supersededAttempts() {
     superseded(): Set<number> {
       const rows = new Set<number>();
       for (const attempts of byRequest.values()) {
-        const last = Math.max(...attempts.map((each) => each.attempt));
+        const last = attempts.reduce((most, { attempt }) => Math.max(most, attempt), 0);
         for (const { attempt, row } of attempts) if (attempt < last) rows.add(row);
       }
       return rows;

@@ -13,7 +13,8 @@ import { isFault, readCount, readInstant, readQuantity } from '../cells.js';
 import type { ServingEvent } from '../source.js';
 import { columnPosition, openTable, type Cell, type Table, type TableRow } from '../table.js';
 import { zone, type Zone } from '../timestamps.js';
-import { counterWindows, tooFewLooks, type Counted, type Counter } from './metrics/counter-windows.js';
+import { counterWindows, tooFewLooks } from './metrics/counter-windows.js';
+import type { Counted, Counter } from './metrics/look.js';
 import { paceOf } from './metrics/pace.js';
 
 const NAME = 'counters';
@@ -97,6 +98,7 @@ async function* events({ file }: RecordedServingEntry, local: Zone, named: Colum
   }
   tally.judge(NAME);
   if (looks < 2) throw tooFewLooks(file.label, looks);
+  yield* windows.end();
   yield* tally.flagged();
 }
 

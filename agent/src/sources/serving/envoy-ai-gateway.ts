@@ -12,9 +12,9 @@
  * stream sends before its first token: it tells no phase, so nothing tells prefill from decode.
  */
 import type { Outcome } from '@joulebook/shared/slice.js';
-import { instant, seconds } from '@joulebook/shared/units.js';
+import { instant } from '@joulebook/shared/units.js';
 import { z } from 'zod';
-import { GATEWAY_LOOKBACK_SECONDS, gatewayOptions, gatewayParser, isChosen, momentOf, type GatewayRecord } from './gateway-log.js';
+import { gatewayOptions, gatewayParser, isChosen, momentOf, type GatewayRecord } from './gateway-log.js';
 import type { LogContext, LogDialect, LogLine } from './logs/dialect.js';
 import { isRecord } from './logs/rust-tracing.js';
 import { outcomeOf } from './request-row.js';
@@ -50,7 +50,6 @@ export const envoyAiGateway: LogDialect<typeof options> = {
   tokensFrom: 'gateway requests',
   summary: 'access log of Envoy AI Gateway, JSON: requests with tokens, without first token; keys, models, backends',
   options,
-  lookback: seconds(GATEWAY_LOOKBACK_SECONDS),
   isOf: (text) => text.trimStart().startsWith('{') && text.includes('"start_time"') && OF_MODELS.test(text),
   parser: (context, chosen) => gatewayParser(context, (line) => readLine(line, context, chosen) ?? []),
 };

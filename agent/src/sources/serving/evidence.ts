@@ -21,7 +21,7 @@ const line = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('request'), id: z.string(), start: at, scheduled: at.exactOptional(), firstToken: at.exactOptional(), end: at, tokens: counts, outcome: z.enum(OUTCOMES), model: text, tenant: text }),
   z.strictObject({
     kind: z.literal('steps'), from: at, to: at, steps: amount, prefillTokens: amount, prefills: amount, decodes: amount, decodeTokens: amount,
-    kvTokens: amount.exactOptional(), tokens: counts, rank: text, timing: z.enum(['exact', 'inferred']), model: text,
+    kvTokens: amount.exactOptional(), tokens: counts, rank: text, timing: z.enum(['exact', 'placed', 'inferred']), model: text,
   }),
   z.strictObject({
     kind: z.literal('window'), from: at, to: at, tokens: counts, credits: z.literal('firstToken').exactOptional(), busy: z.number().exactOptional(), running: amount.exactOptional(),

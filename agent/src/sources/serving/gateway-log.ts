@@ -17,7 +17,7 @@ import { gatewayRetries } from './gateway-retries.js';
 import type { LogContext, LogLine, LogParser, Stamp } from './logs/dialect.js';
 
 /** Records come in batches (LiteLLM: once a minute), each when its request has ended. */
-export const GATEWAY_LOOKBACK_SECONDS = 180;
+const GATEWAY_LOOKBACK_SECONDS = 180;
 /** Copies of a request come close together: rotated files, callbacks that are set twice. */
 const MOST_REMEMBERED = 100_000;
 

@@ -12,8 +12,8 @@
  * in its type. Retries and fallbacks of a call have its trace; so may all calls of a session.
  */
 import type { Outcome } from '@joulebook/shared/slice.js';
-import { instant, seconds, type Instant } from '@joulebook/shared/units.js';
-import { GATEWAY_LOOKBACK_SECONDS, gatewayOptions, gatewayParser, isChosen, momentOf, type GatewayOptions, type GatewayRecord } from './gateway-log.js';
+import { instant, type Instant } from '@joulebook/shared/units.js';
+import { gatewayOptions, gatewayParser, isChosen, momentOf, type GatewayOptions, type GatewayRecord } from './gateway-log.js';
 import { holdsTimes, litellmRecords, type JsonRecord } from './litellm-records.js';
 import type { LogContext, LogDialect, LogLine, LogParser } from './logs/dialect.js';
 import { isRecord } from './logs/rust-tracing.js';
@@ -25,7 +25,6 @@ export const litellm: LogDialect<typeof gatewayOptions> = {
   tokensFrom: 'gateway requests',
   summary: "records of LiteLLM's logging callbacks (StandardLoggingPayload), JSON lines or arrays: requests with first token, tokens and team; models, backends",
   options: gatewayOptions,
-  lookback: seconds(GATEWAY_LOOKBACK_SECONDS),
   isOf: (text) => holdsTimes(text) && /"(?:completionStartTime|call_type)"/.test(text),
   parser,
 };

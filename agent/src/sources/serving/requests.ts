@@ -50,7 +50,14 @@ export const requests = servingFormat({
 
 async function* events(entry: RecordedServingEntry, local: Zone, { columns: names, where, latencyUnit }: Options): AsyncGenerator<ServingEvent, void> {
   const { file } = entry;
-  const table = await openTable(file, NAME);
+  const table = await openTable(file, NAME).catch((error: unknown) => {
+    if (error instanceof TelemetryError && error.code === 'FILE_EMPTY') return undefined;
+    throw error;
+  });
+  if (!table) {
+    yield noRequests(file.label);
+    return;
+  }
   const columns = columnsOf(table, file, names);
   const wanted = filterOf(table, file, where);
   const tally = lineTally(file.label);
@@ -88,6 +95,7 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
     rows.push({
       kind: 'request',
       id: read.id ?? `${file.label}:${row.line}`,
+      ...(read.id !== undefined && { line: row.line }),
       start: read.start,
       ...(read.firstToken !== undefined && { firstToken: read.firstToken }),
       end: read.end,
@@ -98,6 +106,10 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
     });
   }
   if (rows.length === 0 && left > 0) throw new TelemetryError('FILE_FORMAT', `${file.label}: none of its ${left} rows is as 'where' asks (${Object.entries(where).map(([column, pattern]) => `${column}: ${pattern}`).join(', ')}).`, 'abort');
+  if (rows.length === 0) {
+    yield noRequests(file.label);
+    return;
+  }
   tally.judge(NAME);
   const superseded = attempts.superseded();
   const said = rows.map((row, index): RequestEvidence | 'unusable' => (row !== 'unusable' && superseded.has(index) ? { ...row, outcome: 'superseded' } : row));
@@ -107,6 +119,9 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
   if (repeated > 0) yield { kind: 'flagged', code: 'REPEATED_REQUEST', count: repeated, detail: `${file.label}: ${repeated} rows tell a request that was told before (same id, same times); each is counted once` };
   yield { kind: 'watermark', at: lastEnd(said) };
 }
+
+/** A server that nobody asked anything has such a log; a log that nobody wrote to looks the same, so nothing is idle by it. */
+const noRequests = (label: string): Flagged => ({ kind: 'flagged', code: 'NO_REQUESTS', count: 1, detail: `${label} holds no request: none is counted, and nothing tells that none ran` });
 
 const lastEnd = (rows: readonly (RequestEvidence | 'unusable')[]): Instant => instant(rows.reduce((latest, row) => (row === 'unusable' ? latest : Math.max(latest, row.end)), -Infinity));
 

@@ -186,7 +186,7 @@ describe.skipIf(SNMPD === undefined)(`a PDU that is lost${ifNoSnmpd}`, () => {
     const rows = ['1.3.6.1.4.1.21239.5.2.3.1.1.9.1 uinteger 2500'];
     let snmpd = await startSnmpd(rows, '1.3.6.1.4.1.21239');
     let before = 0;
-    const { events, logged } = await observe(liveSnmpPdu.open({ host: '127.0.0.1', port: snmpd.port, community: COMMUNITY, period: 0.1, timeout: 0.2, retries: 0 }), async (soFar) => {
+    const { events, logged } = await observe(liveSnmpPdu.open({ host: '127.0.0.1', port: snmpd.port, community: COMMUNITY, period: 0.1, timeout: 1, retries: 0 }), async (soFar) => {
       if (before === 0 && wattsOf(soFar).length >= 2) {
         before = wattsOf(soFar).length;
         await snmpd.stop();

@@ -58,10 +58,10 @@ describe('nvidia-smi-csv', () => {
   });
 
   it('counts missing and absurd readings by reason and makes no 0 W of them', async () => {
-    const rows = ['[N/A]', '[N/A]', '[Unknown Error]', '-3.00 W', '65535.00 W', '50.00 W', '0.00 W'].map((cell, index) => `${stamp(index * 100)}, ${cell}, 0 %`);
+    const rows = ['[N/A]', '[N/A]', '[Unknown Error]', '-3.00 W', '-5.00 W', '65535.00 W', '50.00 W', '0.00 W'].map((cell, index) => `${stamp(index * 100)}, ${cell}, 0 %`);
     const list = await read(HEADER + rows.join('\n'));
     expect(readings(list).map(([, watts]) => watts)).toEqual([50, 0]);
-    expect(flags(list)).toEqual([['MISSING_READINGS', 2], ['MISSING_READINGS', 1], ['MISSING_READINGS', 1], ['ABSURD_READING', 1]]);
+    expect(flags(list)).toEqual([['MISSING_READINGS', 2], ['MISSING_READINGS', 1], ['MISSING_READINGS', 2], ['ABSURD_READING', 1]]);
     expect(details(list)[0]).toBe('power.csv: 2 readings missing: line 2: [N/A]; line 3: [N/A]');
   });
 

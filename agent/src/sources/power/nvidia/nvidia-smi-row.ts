@@ -164,7 +164,7 @@ export function powerCell(cell: string): PowerCell {
   const match = NUMBER.exec(cell);
   if (!match || (match[2] !== undefined && match[2] !== 'W')) return { kind: 'missing', reason: cell === '' ? 'empty' : cell };
   const power = watts(Number(match[1]));
-  if (power < 0) return { kind: 'missing', reason: `negative (${cell})` };
+  if (power < 0) return { kind: 'missing', reason: 'negative' };
   return power > ABSURD_GPU_WATTS ? { kind: 'absurd', power } : { kind: 'power', power };
 }
 

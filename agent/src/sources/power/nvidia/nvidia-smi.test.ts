@@ -224,11 +224,11 @@ describe('looking for it', () => {
   });
 
   it.each([
-    ['failing', /exit code 9: NVIDIA-SMI has failed/],
-    ['mute', /did not answer within 0\.5 s/],
-  ])('says why not: %s', async (mode, reason) => {
+    ['failing', 10, /exit code 9: NVIDIA-SMI has failed/],
+    ['mute', 0.5, /did not answer within 0\.5 s/],
+  ])('says why not: %s', async (mode, patience, reason) => {
     await behave(mode);
-    const probe = await probeNvidiaSmi(process.env, command, seconds(0.5));
+    const probe = await probeNvidiaSmi(process.env, command, seconds(patience));
     expect(probe.found ? '' : probe.reason).toMatch(reason);
   });
 

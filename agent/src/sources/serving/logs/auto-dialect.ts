@@ -1,5 +1,4 @@
 /** A log that nobody named, as it is written: lines are held until they tell whose it is, then read from the first on. */
-import { seconds } from '@joulebook/shared/units.js';
 import type { ServingEvent } from '../../source.js';
 import type { LogContext, LogDialect, LogLine, LogParser } from './dialect.js';
 import { readerOptions } from './reader-options.js';
@@ -15,7 +14,6 @@ export const autoDialect = (dialects: readonly LogDialect[]): LogDialect => ({
   name: 'log',
   summary: `an engine's log; of which engine follows from its lines (${dialects.map(({ name }) => name).join(', ')})`,
   options: {},
-  lookback: seconds(Math.max(0, ...dialects.map((dialect) => dialect.lookback))),
   isOf: (text) => dialects.some((dialect) => dialect.isOf(text)),
   isCut: (text) => dialects.every((dialect) => !dialect.isOf(text) || (dialect.isCut?.(text) ?? false)),
   parser: (context) => undecided(dialects, context),

@@ -4,7 +4,7 @@
  *
  *   bytes ─▶ lines ─▶ peel (wrappers, colours, torn lines) ─▶ LogLine ─▶ LogParser ─▶ ServingEvent
  */
-import type { Instant, Seconds } from '@joulebook/shared/units.js';
+import type { Instant } from '@joulebook/shared/units.js';
 import type { z } from 'zod';
 import type { TokenOrigin } from '../../deployments.js';
 import type { ServingEvent } from '../../source.js';
@@ -86,7 +86,5 @@ export interface LogDialect<Shape extends z.ZodRawShape = z.ZodRawShape> {
   readonly tellsRequests?: boolean;
   /** Absent: `engine log`. */
   readonly tokensFrom?: TokenOrigin;
-  /** How long after it happened a line of it may still tell of something (10 s statistics: 10 s; a request told at its end: as long as it ran). */
-  readonly lookback: Seconds;
   parser(context: LogContext, options: z.output<z.ZodObject<Shape, z.core.$strict>>): LogParser;
 }

@@ -11,7 +11,7 @@
  * these is settled, and between the last end and the next arrival the frontend was idle.
  */
 import type { Outcome } from '@joulebook/shared/slice.js';
-import { instant, seconds, tokens, type Instant } from '@joulebook/shared/units.js';
+import { instant, tokens, type Instant } from '@joulebook/shared/units.js';
 import type { RequestEvidence, ServingEvent, TokenCounts } from '../../source.js';
 import type { LogContext, LogDialect, LogLine, LogParser } from './dialect.js';
 import { dynamoRecord, isTorn, type DynamoRecord } from './dynamo-record.js';
@@ -30,7 +30,6 @@ export const dynamo: LogDialect = {
   tokensFrom: 'gateway requests',
   summary: 'log of a Dynamo frontend, readable or JSON lines: requests with first token and tokens',
   options: {},
-  lookback: seconds(LOST_SECONDS),
   isOf: (text) => dynamoRecord(text) !== undefined || routerLine(text) !== undefined,
   isCut: isTorn,
   parser,

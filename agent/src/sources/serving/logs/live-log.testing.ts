@@ -1,5 +1,5 @@
 /** For tests of live logs: a dialect of one kind of line, a context, and what was said until something has been seen. */
-import { instant, seconds } from '@joulebook/shared/units.js';
+import { instant } from '@joulebook/shared/units.js';
 import { NO_BILL } from '../../no-bill.testing.js';
 import type { LiveContext, ServingEvent } from '../../source.js';
 import type { LogContext, LogDialect, LogParser } from './dialect.js';
@@ -14,7 +14,6 @@ export const plainDialect: LogDialect = {
   name: 'plain-log',
   summary: 'lines of tests',
   options: {},
-  lookback: seconds(1),
   isOf: (text) => text.startsWith('did '),
   parser: plainParser,
 };

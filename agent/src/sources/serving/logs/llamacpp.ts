@@ -12,7 +12,7 @@
  * Requests in parallel slots overlap, and their durations hold each other's work: they are wall time. A request that is
  * broken off prints no timings; what it did is then known from the lines on its way. Under a router each server is a writer.
  */
-import { instant, seconds, type Instant } from '@joulebook/shared/units.js';
+import { instant, type Instant } from '@joulebook/shared/units.js';
 import { z } from 'zod';
 import type { ServingEvent } from '../../source.js';
 import type { LogContext, LogDialect, LogLine, LogParser } from './dialect.js';
@@ -31,7 +31,6 @@ export const llamacpp: LogDialect<typeof options> = {
   summary: 'log of a llama.cpp server: every request with its prompt and its answer; started: when the server was, if no line has a date',
   options,
   isOf: isLlamacpp,
-  lookback: seconds(600),
   parser: (context, { started }) => llamacppParser(context, started),
 };
 

@@ -34,7 +34,6 @@ export const lmdeploy: LogDialect = {
   options: {},
   isOf: (text) => text.includes(STATISTICS) || isSession(text),
   isCut: (text) => text.includes(STATISTICS) && !KV_CACHE.test(text),
-  lookback: INTERVAL,
   parser,
 };
 

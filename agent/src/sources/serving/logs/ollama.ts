@@ -29,7 +29,6 @@ export const ollama: LogDialect<typeof options> = {
   options,
   // Its model servers' lines are its own too: else its log would be taken for one of llama.cpp.
   isOf: (text) => isOllama(text) || isLlamacpp(text),
-  lookback: LONGEST,
   parser,
 };
 

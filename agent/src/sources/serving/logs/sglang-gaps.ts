@@ -11,12 +11,15 @@ export interface Gap {
   readonly to: number;
   /** `ending`: work ended in it, and then it was idle; `hidden`: work may have ended and begun; `waking`: only begun. */
   readonly kind: 'busy' | 'ending' | 'hidden' | 'waking' | 'idle' | 'stalled';
-  readonly running: number;
+  /** Sequences in the step before it, or that begin with it; and in its last one. */
+  readonly first: number;
+  readonly last: number;
   readonly exact: boolean;
 }
 
 export function gapsBetween(window: Window, blocks: readonly Block[]): Gap[] {
   const gaps: Gap[] = [];
+  const speculative = window.end?.kind === 'decode' && window.end.line.speculative;
   let cursor = window.from;
   let { running, idle, fine } = window;
   for (const { from, to, mark } of blocks) {
@@ -24,7 +27,7 @@ export function gapsBetween(window: Window, blocks: readonly Block[]): Gap[] {
     const nobody = line === 'ready' || line.running === 0;
     if (cursor !== undefined) {
       const kind = !nobody ? 'busy' : idle || running === 0 || (line !== 'ready' && line.neverDecodes) ? 'idle' : 'ending';
-      gaps.push({ from: cursor, to: from, kind, running: line === 'ready' || nobody ? running : line.running, exact: fine && mark.fine && line !== 'ready' && line.printedAt === 'start' });
+      gaps.push({ from: cursor, to: from, kind, ...(line === 'ready' || nobody ? untilNobody(running, speculative) : between(running, line.running)), exact: fine && mark.fine && line !== 'ready' && line.printedAt === 'start' });
     }
     cursor = to;
     idle = line === 'ready';
@@ -36,17 +39,30 @@ export function gapsBetween(window: Window, blocks: readonly Block[]): Gap[] {
   return gaps;
 }
 
-function lastGap({ marks, decodesAlone }: Window, end: NonNullable<Window['end']>, running: number, idle: boolean): Pick<Gap, 'kind' | 'running'> {
-  if (end.kind === 'silence') return { kind: end.stalled ? 'stalled' : idle || running === 0 ? 'idle' : 'ending', running };
-  if (end.kind === 'prefill') return end.line.running > 0 ? { kind: 'busy', running: end.line.running } : { kind: idle || running === 0 || end.line.neverDecodes ? 'idle' : 'ending', running };
-  if (!decodesAlone || marks.length > 0) return { kind: 'busy', running: end.line.running };
-  return { kind: idle ? 'waking' : 'hidden', running: end.line.running };
+const between = (first: number, last: number): Pick<Gap, 'first' | 'last'> => ({ first: first === 0 ? last : first, last });
+
+/** Requests of a batch end together, others one by one: in the middle between. Client totals of speculative engines agree with all to the end. */
+const untilNobody = (first: number, speculative: boolean): Pick<Gap, 'first' | 'last'> => ({ first, last: speculative ? first : Math.max(Math.min(first, 1), first / 2) });
+
+/** In a step of the gap, on average: those that ended or came in between did so evenly. */
+export function sequencesOf({ first, last }: Gap, steps: number): number {
+  if (steps <= 0) return (first + last) / 2;
+  return Math.min(Math.max((first + last) / 2 - (first - last) / (2 * steps), Math.min(first, last)), Math.max(first, last));
+}
+
+function lastGap({ marks, decodesAlone }: Window, end: NonNullable<Window['end']>, running: number, idle: boolean): Pick<Gap, 'kind' | 'first' | 'last'> {
+  if (end.kind === 'silence') return { kind: end.stalled ? 'stalled' : idle || running === 0 ? 'idle' : 'ending', ...untilNobody(running, false) };
+  if (end.kind === 'prefill') return end.line.running > 0 ? { kind: 'busy', ...between(running, end.line.running) } : { kind: idle || running === 0 || end.line.neverDecodes ? 'idle' : 'ending', ...untilNobody(running, false) };
+  // Client totals of speculative engines agree with the sequences that their line says.
+  const counts = between(marks.length === 0 && end.line.speculative ? end.line.running : running, end.line.running);
+  if (!decodesAlone || marks.length > 0) return { kind: 'busy', ...counts };
+  return idle ? { kind: 'waking', first: end.line.running, last: end.line.running } : { kind: 'hidden', ...counts };
 }
 
 /** The steps of each gap; `sure`: the KV cache tells how many ran at the end, and thereby how many before an idle time. */
 export function shareSteps(window: Window, gaps: readonly Gap[], pace: Pace): { readonly steps: readonly number[]; readonly sure: boolean } {
   const owed = owedOf(window, pace);
-  const fit = ({ from, to }: Gap): number => Math.max(to - from, 0) / pace.likelyStep;
+  const fit = ({ from, to, first, last }: Gap): number => Math.max(to - from, 0) / pace.stepSeconds((first + last) / 2);
   if (window.end?.kind !== 'decode') {
     // The Decode line that counts them is yet to come: it must find something left.
     let left = Math.max(owed - 1, 0);

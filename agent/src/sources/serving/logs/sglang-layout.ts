@@ -1,6 +1,6 @@
 /** A window laid out in time: prefills, decoding between them, idle time, and what nobody can know. */
 import type { PrefillLine } from './sglang-line.js';
-import { gapsBetween, shareSteps, type Gap } from './sglang-gaps.js';
+import { gapsBetween, sequencesOf, shareSteps, type Gap } from './sglang-gaps.js';
 import type { Pace } from './sglang-pace.js';
 import { placePrefills } from './sglang-prefills.js';
 import { owedOf, type Window } from './sglang-window.js';
@@ -35,16 +35,17 @@ export function layOut(given: Window, pace: Pace): readonly Stretch[] {
 /** The first line of a log may be a Decode line: its steps took what steps take. */
 function begun(window: Window, pace: Pace): Window {
   const { from, marks, end } = window;
-  return from === undefined && marks.length === 0 && end?.kind === 'decode' ? { ...window, from: end.at - owedOf(window, pace) * pace.likelyStep } : window;
+  return from === undefined && marks.length === 0 && end?.kind === 'decode' ? { ...window, from: end.at - owedOf(window, pace) * pace.stepSeconds(end.line.running) } : window;
 }
 
 function stretchesOf(gap: Gap, share: number, sure: boolean, acceptLength: number, pace: Pace): Stretch[] {
-  const { from, to, running, kind } = gap;
+  const { from, to, kind } = gap;
   if (to <= from) return [];
   if (kind === 'idle') return [{ kind: 'idle', from, to }];
   if (kind === 'stalled') return [{ kind: 'stalled', from, to }];
-  const step = pace.likelyStep;
   const steps = share < LEAST_STEPS ? 0 : share;
+  const running = sequencesOf(gap, steps);
+  const step = pace.stepSeconds(running);
   const decode = (begin: number, end: number, part: number, exact: boolean): Stretch => ({ kind: 'decode', from: begin, to: end, steps: part, running, acceptLength, exact });
   const longest = pace.interval * step;
   const unsure = longest > HONEST_SECONDS && !sure;

@@ -5,8 +5,9 @@
  *     begin   │P────────│P────────│P──────╌╌ decoding ╌╌
  *     end       ╌╌ decoding ╌╌──────P│────────P│─ …
  */
+import { learnFromRows, longestPrefill } from './sglang-learning.js';
 import type { Pace } from './sglang-pace.js';
-import { owedOf, sinceNobodyRan, stepsByCacheGrowth, type Mark, type Window } from './sglang-window.js';
+import { owedOf, sequencesIn, sinceNobodyRan, stepsByCacheGrowth, type Mark, type Window } from './sglang-window.js';
 
 export interface Block {
   readonly from: number;
@@ -16,8 +17,7 @@ export interface Block {
   readonly exact: boolean;
 }
 
-/** A prefill may last so many times longer than its size says before something else must have run. */
-const STRETCHED = 3;
+/** So many times longer than its size says, and it may still be one prefill. */
 const NEARLY = 1.5;
 /** A time is not made shorter than this part of what the stamps say. */
 const SHORTEST = 0.05;
@@ -53,7 +53,7 @@ function aligned(window: Window, pace: Pace): Window {
   const before = marks.at(-since.length - 1)?.at ?? window.from;
   // What was before keeps some of its time.
   const soonest = before === undefined ? -Infinity : Math.max(before + own, before + (first.at - before) * SHORTEST);
-  const began = Math.max(soonest, end.at - Math.min(grown.steps, owedOf(window, pace)) * pace.likelyStep - prefills);
+  const began = Math.max(soonest, end.at - Math.min(grown.steps, owedOf(window, pace)) * pace.stepSeconds(end.line.running) - prefills);
   const busy = marks.slice(-since.length);
   // All are moved in proportion, so that none overtakes another and none leaves its second.
   const least = Math.max(...busy.map(({ at, notAfter }) => Math.min((end.at - notAfter) / (end.at - at), 1)), SHORTEST);
@@ -62,28 +62,15 @@ function aligned(window: Window, pace: Pace): Window {
   return { ...window, marks: [...marks.slice(0, -since.length), ...busy.map((mark) => ({ ...mark, at: end.at - (end.at - mark.at) * stretch }))] };
 }
 
-/** Prefills in a row, where more was waiting: the time between their lines is theirs. */
-function learnFromRows({ marks, end }: Window, pace: Pace): void {
-  const row = end?.kind === 'prefill' ? [...marks, end] : marks;
-  for (const [index, { at, line }] of row.entries()) {
-    const next = row[index + 1];
-    if (line === 'ready' || !next || next.line === 'ready' || !line.moreToCome) continue;
-    const { newTokens } = line.printedAt === 'start' ? line : next.line;
-    if (next.at - at <= longestRow(pace, pace.prefillSeconds(newTokens))) pace.learnPrefill(newTokens, next.at - at);
-  }
-}
-
-/** A prefill may last so much longer than its size says before something else must have run. */
-const longestRow = (pace: Pace, length: number): number => (pace.knowsPrefill ? STRETCHED * length : Infinity);
-
+/** Where the window is known to be busy, all its work took as many times longer than usual as the window did. */
 function scaleOf(window: Window, lengths: readonly number[], pace: Pace): number {
   const { from, idle, marks, end } = window;
   const total = lengths.reduce((sum, length) => sum + length, 0);
   const busy = !idle && marks.every(({ line }) => line !== 'ready' && line.running > 0);
-  if (!busy || from === undefined || end?.kind !== 'decode' || pace.step === undefined || total === 0) return 1;
-  const left = end.at - from - owedOf(window, pace) * pace.step;
-  pace.learnPrefill(marks.reduce((sum, { line }) => sum + (line === 'ready' ? 0 : line.newTokens), 0), left);
-  return Math.min(Math.max(left / total, 1 / MOST_SCALED), MOST_SCALED);
+  if (!busy || from === undefined || end?.kind !== 'decode' || !pace.knowsStep || total === 0) return 1;
+  const decoding = owedOf(window, pace) * pace.stepSeconds(sequencesIn(window, end).mean);
+  const scale = pace.knowsPrefill ? (end.at - from) / (decoding + total) : (end.at - from - decoding) / total;
+  return Math.min(Math.max(scale, 1 / MOST_SCALED), MOST_SCALED);
 }
 
 function placeOne(window: Window, index: number, mark: Mark, length: number, cursor: number | undefined, pace: Pace): Block {
@@ -91,8 +78,8 @@ function placeOne(window: Window, index: number, mark: Mark, length: number, cur
   const at = Math.max(mark.at, cursor ?? mark.at);
   if (line === 'ready') return { from: at, to: at, mark, exact: false };
   // Where it never decodes, what is left of a gap after a prefill of this length would be idle: not for a little more than usual.
-  const alone = line.neverDecodes ? NEARLY : 1;
-  const whole = (room: number, more: boolean): boolean => room <= alone * length || (more && room <= longestRow(pace, length));
+  const alone = line.neverDecodes ? NEARLY * length : length + pace.stepSeconds(line.running) / 2;
+  const whole = (room: number, more: boolean): boolean => room <= alone || (more && room <= longestPrefill(line, line.newTokens, pace));
   return line.printedAt === 'end' ? endingThere(window, index, mark, length, at, cursor, whole) : beginningThere(window, index, mark, length, at, whole, pace);
 }
 
@@ -115,7 +102,7 @@ function beginningThere(window: Window, index: number, mark: Mark, length: numbe
   const until = next ?? end;
   const room = Math.max((until?.at ?? at) - at, 0);
   // The steps before the Decode line need their time too.
-  if (!next && end?.kind === 'decode') return { from: at, to: at + Math.min(length, room - Math.min(owedOf(window, pace) * pace.likelyStep, room / 2)), mark, exact: false };
+  if (!next && end?.kind === 'decode') return { from: at, to: at + Math.min(length, room - Math.min(owedOf(window, pace) * pace.stepSeconds(end.line.running), room / 2)), mark, exact: false };
   const more = mark.line !== 'ready' && mark.line.moreToCome;
   const filled = whole(room, more);
   return { from: at, to: at + (filled ? room : Math.min(length, room)), mark, exact: filled && mark.fine && (until?.fine ?? false) };

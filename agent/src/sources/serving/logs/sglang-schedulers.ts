@@ -60,7 +60,7 @@ export function schedulers({ label, model, decodeLogInterval }: { readonly label
     if (known && known.stage <= pp && known.member <= member) return known;
     const names = [writer, dp === undefined ? undefined : `DP${dp}`].filter((name) => name !== undefined);
     const scheduler = {
-      stream: stream({ pace: pace(interval), rank: names.length === 0 ? undefined : names.join(' '), model, chunkTokens: () => chunk }),
+      stream: stream({ pace: pace(interval), label, rank: names.length === 0 ? undefined : names.join(' '), model, chunkTokens: () => chunk }),
       writer,
       stage: pp,
       member,

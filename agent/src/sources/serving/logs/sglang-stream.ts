@@ -17,6 +17,8 @@ import type { Pace } from './sglang-pace.js';
 import { promptRates } from './sglang-prompt-rates.js';
 import { sglangEvidence } from './sglang-evidence.js';
 import { layOut } from './sglang-layout.js';
+import { learnFromWindow } from './sglang-learning.js';
+import { tokenCounter, type Stamped } from './sglang-tokens.js';
 import type { Mark, Window } from './sglang-window.js';
 
 /** When a line was written, as far as its stamp tells. */
@@ -42,6 +44,8 @@ export interface Stream {
 
 export interface StreamOptions {
   readonly pace: Pace;
+  /** Names the file in messages. */
+  readonly label: string;
   readonly rank: string | undefined;
   readonly model: string | undefined;
   /** Prompt tokens of a full chunk, once the log has said it. */
@@ -61,12 +65,14 @@ const PAGE = 16;
 const USUAL_CHUNK = 8192;
 /** Than others of its size. */
 const LONGER_PREFILL = 1.5;
-/** A step does not get slower by more from one line to the next. */
-const FAST = 2;
 /** Rounding of the printed figures. */
 const ROUNDING = 0.005;
 
-export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Stream {
+/** Less of the output is not worth a word. */
+const UNTOLD_SHARE = 0.005;
+const NOT_PRINTED = 'a Decode line stands for the steps before it: up to so many output tokens came after the last one and are not counted; start the server with --decode-log-interval 1 to have them, or count tokens by its metrics page';
+
+export function stream({ pace, label, rank, model, chunkTokens }: StreamOptions): Stream {
   const written = moments<StreamLine>();
   const rates = promptRates();
   const evidence = sglangEvidence(rank, model);
@@ -75,11 +81,14 @@ export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Strea
   let fine = false;
   let live = false;
   let idle = false;
+  /** The pace is known, or will not be soon. */
+  let settled = false;
   let stalled = false;
   let running = 0;
   let acceptLength = 1;
   let marks: Mark[] = [];
   let stepsTold = 0;
+  const counter = tokenCounter();
   let lastAt: number | undefined;
   let lastQueue = 0;
   let lastDecode: { readonly line: DecodeLine; readonly held: Held<StreamLine> } | undefined;
@@ -117,7 +126,7 @@ export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Strea
       return [];
     }
     if (line.kind === 'prefill') return takePrefill({ at, fine: placedFine, notBefore, notAfter, line: withoutOwnChunks(line) }, line);
-    return takeDecode(line, at, placedFine);
+return takeDecode(line, at, { fine: placedFine, notBefore, notAfter });
   }
 
   function takePrefill(mark: Mark, line: PrefillLine): ServingEvent[] {
@@ -148,33 +157,16 @@ export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Strea
     return { ...line, cachedTokens: Math.max(0, line.cachedTokens - before.newTokens - (before.cachedTokens ?? 0)) };
   }
 
-  function takeDecode(line: DecodeLine, at: number, decodeFine: boolean): ServingEvent[] {
+  function takeDecode(line: DecodeLine, at: number, stamp: Stamped): ServingEvent[] {
     if (line.kvTokens !== undefined && line.kvTokens % PAGE !== 0) pages = false;
-    const window: Window = { ...open(marks), end: { kind: 'decode', at, fine: decodeFine, line } };
-    learn(window, line);
+    const window: Window = { ...open(marks), end: { kind: 'decode', at, fine: stamp.fine, line, counted: counter.line(line, stamp) } };
+    learnFromWindow(window, line, pages ? undefined : kvBefore, pace);
     kvBefore = line.kvTokens;
     stepsTold = 0;
-    begin(at, decodeFine, line.running, []);
+    begin(at, stamp.fine, line.running, []);
     acceptLength = line.acceptLength;
     heldWindows.push(window);
-    return pace.step !== undefined || heldWindows.length > WINDOWS_HELD ? tellHeld() : [];
-  }
-
-  /** From a window in which the same sequences decoded and nothing else ran. */
-  function learn(window: Window, line: DecodeLine): void {
-    if (window.from === undefined || window.idle || window.told > 0 || window.marks.length > 0 || window.running !== line.running || line.running === 0) return;
-    const grown = line.kvTokens === undefined || kvBefore === undefined || line.speculative || pages ? undefined : (line.kvTokens - kvBefore) / line.running;
-    // A decode node may have been idle in between, and others run now.
-    if (!window.decodesAlone && grown !== undefined) pace.learnInterval(grown);
-    if (line.rate !== undefined) learnFromRate(line);
-    else if (!window.decodesAlone && window.end) pace.learnStep((window.end.at - window.from) / pace.interval);
-  }
-
-  /** With stamps to the second the rate is the better clock. */
-  function learnFromRate({ running: sequences, acceptLength: accepted, rate = Infinity, neverPrefills }: DecodeLine): void {
-    const step = (sequences * accepted) / rate;
-    // A decode node's rate may span idle time: only the fast ones tell of a step.
-    if (!neverPrefills || pace.step === undefined || step < FAST * pace.step) pace.learnStep(step);
+    return settled || (pace.knowsStep && pace.knowsInterval) || heldWindows.length > WINDOWS_HELD ? tellHeld() : [];
   }
 
   const open = (upTo: readonly Mark[]): Omit<Window, 'end'> => ({ from, fine, running, acceptLength, idle, marks: upTo, told: stepsTold, pages, decodesAlone: !everPrefilled });
@@ -191,20 +183,31 @@ export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Strea
   function tellHeld(): ServingEvent[] {
     const windows = heldWindows;
     heldWindows = [];
+    settled = true;
     return windows.flatMap(tell);
   }
 
   function tell(window: Window): ServingEvent[] {
-    const stretches = layOut(window, pace);
-    if (window.end?.kind !== 'decode') stepsTold += stretches.reduce((sum, stretch) => sum + (stretch.kind === 'decode' ? stretch.steps : 0), 0);
+    const laid = layOut(window, pace);
+    if (window.end?.kind !== 'decode') {
+      stepsTold += laid.reduce((sum, stretch) => sum + (stretch.kind === 'decode' ? stretch.steps : 0), 0);
+      counter.early(laid);
+    }
+    const stretches = window.end?.kind === 'decode' ? counter.correct(laid, window.end.counted) : laid;
     const kvTokens = window.end?.kind === 'decode' ? window.end.line.kvTokens : undefined;
     return stretches.map((stretch) => evidence.of(stretch, kvTokens));
   }
 
   /** A line printed at the end of work tells of time that seemed silent: how much at most. */
   function untoldWork(): number {
-    const steps = everPrefilled ? 0 : pace.interval * pace.likelyStep;
+    const steps = everPrefilled ? 0 : pace.interval * pace.stepSeconds(running);
     return Math.max(steps, endPrinted ? LONGER_PREFILL * pace.prefillSeconds(chunkTokens() ?? Math.max(largest, USUAL_CHUNK)) : 0);
+  }
+
+  /** Decoded since the last Decode line, at most. */
+  function tokensUntold(): number {
+    const most = marks.reduce((sum, { line }) => (line === 'ready' || line.neverDecodes ? sum : Math.max(sum, line.running + line.sequences)), running);
+    return Math.ceil(Math.max(0, pace.interval - 1 - stepsTold) * most * acceptLength);
   }
 
   function quiet(now: number): ServingEvent[] {
@@ -218,7 +221,7 @@ export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Strea
     }
     const last = marks.at(-1)?.line;
     const prefill = last !== undefined && last !== 'ready' && last.printedAt === 'start' ? pace.prefillSeconds(last.newTokens) : 0;
-    const decode = last === 'ready' || (last !== undefined && last.neverDecodes) ? 0 : pace.interval * pace.likelyStep;
+    const decode = last === 'ready' || (last !== undefined && last.neverDecodes) ? 0 : pace.interval * pace.stepSeconds(running);
     if (at - lastAt < Math.max(SURELY_SILENT * (prefill + decode), SILENT_SECONDS)) return events;
     const waits = lastQueue > 0;
     events.push(...tellHeld(), ...tell({ ...open(marks), end: { kind: 'silence', at, fine: true, stalled: waits } }));
@@ -246,8 +249,9 @@ export function stream({ pace, rank, model, chunkTokens }: StreamOptions): Strea
     quiet,
     end() {
       const events = [...written.flush().flatMap(take), ...tellHeld(), ...tell({ ...open(marks), end: undefined })];
+      const untold = tokensUntold();
       marks = [];
-      return events;
+      return untold > UNTOLD_SHARE * counter.told ? [...events, { kind: 'flagged', code: 'OUTPUT_NOT_PRINTED', count: untold, detail: `${label}${rank === undefined ? '' : `, ${rank}`}: ${NOT_PRINTED}` }] : events;
     },
     get told() {
       return heldWindows.length > 0 ? heldWindows[0]?.from : from;

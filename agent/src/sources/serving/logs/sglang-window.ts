@@ -10,6 +10,7 @@
  */
 import type { DecodeLine, PrefillLine } from './sglang-line.js';
 import type { Pace } from './sglang-pace.js';
+import type { Counted } from './sglang-tokens.js';
 
 export interface Mark {
   readonly at: number;
@@ -32,7 +33,7 @@ export interface Window {
   readonly idle: boolean;
   readonly marks: readonly Mark[];
   readonly end:
-    | { readonly kind: 'decode'; readonly at: number; readonly fine: boolean; readonly line: DecodeLine }
+    | { readonly kind: 'decode'; readonly at: number; readonly fine: boolean; readonly line: DecodeLine; readonly counted: Counted | undefined }
     /** A prefill that begins there is told later. */
     | { readonly kind: 'prefill'; readonly at: number; readonly fine: boolean; readonly line: PrefillLine }
     /** Nothing was printed for longer than any work could last without a line; `stalled`: though requests waited. */
@@ -48,6 +49,22 @@ export interface Window {
 
 /** The steps that the next Decode line stands for, without those told before. */
 export const owedOf = ({ told }: Window, { interval }: Pace): number => Math.max(interval - told, 0);
+
+/** Those that decoded from one Decode line to the next; between lines that say how many they change evenly. */
+export function sequencesIn({ from, running, marks }: Pick<Window, 'from' | 'running' | 'marks'>, end: { readonly at: number; readonly line: DecodeLine }): { readonly mean: number; readonly fewest: number; readonly most: number } {
+  let before = { at: from ?? end.at, running };
+  let passed = 0;
+  const counts = [running];
+  const upTo = (at: number, now: number, next: number): void => {
+    passed += ((before.running + now) / 2) * (at - before.at);
+    counts.push(now, next);
+    before = { at, running: next };
+  };
+  for (const { at, line } of marks) if (line !== 'ready') upTo(at, line.running, line.running + line.sequences);
+  upTo(end.at, end.line.running, end.line.running);
+  const seconds = end.at - (from ?? end.at);
+  return { mean: seconds > 0 ? passed / seconds : end.line.running, fewest: Math.min(...counts), most: Math.max(...counts) };
+}
 
 /** The prefills since a line last said that nobody ran; none where none says so. */
 export function sinceNobodyRan(lines: readonly (PrefillLine | 'ready')[]): readonly PrefillLine[] {

@@ -6,7 +6,7 @@
  * What counts tokens: the batch lines. Lines that tell requests (`--enable-request-time-stats-logging`, `--log-requests`)
  * count only in a log without batch lines, e.g. the files of `--log-requests-target`: else each token would come twice.
  */
-import { instant, seconds, type Instant } from '@joulebook/shared/units.js';
+import { instant, type Instant } from '@joulebook/shared/units.js';
 import { z } from 'zod';
 import type { ServingEvent } from '../../source.js';
 import type { LogContext, LogDialect, LogLine, LogParser } from './dialect.js';
@@ -29,7 +29,6 @@ export const sglang: LogDialect<typeof options> = {
   options,
   isOf: (text) => OWN.test(text),
   // A Decode line tells of 40 steps, and windows wait for each other until the speed is known.
-  lookback: seconds(30),
   parser,
 };
 

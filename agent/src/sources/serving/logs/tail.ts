@@ -140,7 +140,7 @@ async function follow(file: string): Promise<Followed> {
       offset = Math.max(0, size - bytes);
       const cut = offset > 0;
       const read: (string | undefined)[] = [];
-      for (let chunk = offset < size ? await next(size) : undefined; chunk; chunk = offset < size ? await next(size) : undefined) read.push(...chunk);
+      for (let chunk = offset < size ? await next(size) : undefined; chunk; chunk = offset < size ? await next(size) : undefined) for (const line of chunk) read.push(line);
       return { lines: cut ? read.slice(1) : read, at: instant(Number(found.mtimeMs) / 1000), caughtUp: false, old: instant(Number(found.mtimeMs) / 1000) };
     },
     async *rest(now) {

@@ -10,7 +10,7 @@
  * Tokens are inference_time / time_per_token. The prompt's length is not logged, nor where prefill ends. A stream that its
  * client left, and a request that failed, log no such line: that nobody was running can't be told from this log.
  */
-import { instant, seconds, tokens, type Instant } from '@joulebook/shared/units.js';
+import { instant, tokens, type Instant } from '@joulebook/shared/units.js';
 import type { RequestEvidence, ServingEvent } from '../../source.js';
 import type { LogContext, LogDialect, LogLine, LogParser, Stamp } from './dialect.js';
 import { isRecord, jsonRecord, stampOfLine, stampOfValue } from './rust-tracing.js';
@@ -24,7 +24,6 @@ export const tgi: LogDialect = {
   name: 'tgi-log',
   summary: "log of TGI's router, text or JSON: requests with output tokens, without first token and input",
   options: {},
-  lookback: seconds(LOOKBACK_SECONDS),
   isOf: (text) => TIMED.test(text) && ENDS_WELL.test(text) && text.includes('time_per_token'),
   parser,
 };

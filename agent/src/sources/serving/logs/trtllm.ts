@@ -4,7 +4,7 @@
  *
  *     line ─▶ Report ─▶ which ranks count ─▶ moments ─▶ timeline of a rank ─▶ steps, idle, holes
  */
-import { instant, seconds, type Instant } from '@joulebook/shared/units.js';
+import { instant, type Instant } from '@joulebook/shared/units.js';
 import type { ServingEvent } from '../../source.js';
 import type { LogContext, LogDialect, LogLine, LogParser } from './dialect.js';
 import { isExecutorLine, readExecutorLine } from './trtllm-executor-line.js';
@@ -22,7 +22,6 @@ export const trtllmLog: LogDialect = {
   options: {},
   isOf: (text) => isPytorchLine(text) || isExecutorLine(text),
   isCut: (text) => (isPytorchLine(text) ? !isWholePytorchLine(text) : !text.includes('}')),
-  lookback: seconds(10),
   parser,
 };
 

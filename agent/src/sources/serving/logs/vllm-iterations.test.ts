@@ -49,7 +49,7 @@ describe('iteration lines', () => {
 describe('the time of an iteration', () => {
   it('follows from how many there were in seconds where elapsed times are next to nothing', () => {
     const steps = stepsIn(reader().all(...seconds([[0, 10], [1, 40], [2, 40], [3, 40], [4, 40], [5, 10]])));
-    expect(new Set(steps.map(({ timing }) => timing))).toEqual(new Set(['inferred']));
+    expect(new Set(steps.map(({ timing }) => timing))).toEqual(new Set(['placed']));
     for (const { from, to, steps: count } of steps) expect((to - from) / count).toBeCloseTo(0.025, 3);
     expect(steps.map(({ from }) => since(from))[0]).toBeCloseTo(0.75, 1);
   });
@@ -61,11 +61,11 @@ describe('the time of an iteration', () => {
   });
 
   it.each([
-    [15, 'inferred'],
-    [19, 'inferred'],
+    [15, 'placed'],
+    [19, 'placed'],
     [22, 'exact'],
     [27, 'exact'],
-    [32, 'inferred'],
+    [32, 'placed'],
   ])('of %d ms, where 40 of them took a second, is %s', (elapsed, timing) => {
     const steps = stepsIn(reader().all(...seconds([[0, 10], [1, 40], [2, 40], [3, 40], [4, 40], [5, 10]], elapsed)));
     expect(new Set(steps.map((each) => each.timing))).toEqual(new Set([timing]));
@@ -206,10 +206,10 @@ describe('the moments of an engine whose moments are known', () => {
     ['it only decodes, and is not always busy', { only: 'decodes', idleEvery: 9 }, undefined, 'exact', { ends: [5, 25], lengths: [0.2, 0.6] }],
     ['it only computes prompts', { only: 'prompts' }, undefined, 'exact', { ends: [20, 60], lengths: [2.5, 12] }],
     ['it only computes prompts, and is not always busy', { only: 'prompts', step: 0.2, idleEvery: 0.7 }, undefined, 'inferred', { ends: [400, 900], lengths: [2, 30] }],
-    ['elapsed times are next to nothing and prompts take long', { perToken: 0.0004 }, NO_WAIT, 'inferred', { ends: [45, 250], lengths: [8, 60] }],
-    ['elapsed times are next to nothing', {}, NO_WAIT, 'inferred', { ends: [12, 40], lengths: [1, 6] }],
-    ['elapsed times are next to nothing and it is not always busy', { idleEvery: 9 }, NO_WAIT, 'inferred', { ends: [22, 100], lengths: [2, 14] }],
-    ['elapsed times are next to nothing and its pace changes', { pacing: 0.15 }, NO_WAIT, 'inferred', { ends: [20, 70], lengths: [2, 8] }],
+    ['elapsed times are next to nothing and prompts take long', { perToken: 0.0004 }, NO_WAIT, 'placed', { ends: [45, 250], lengths: [8, 60] }],
+    ['elapsed times are next to nothing', {}, NO_WAIT, 'placed', { ends: [12, 40], lengths: [1, 6] }],
+    ['elapsed times are next to nothing and it is not always busy', { idleEvery: 9 }, NO_WAIT, 'placed', { ends: [22, 100], lengths: [2, 14] }],
+    ['elapsed times are next to nothing and its pace changes', { pacing: 0.15 }, NO_WAIT, 'placed', { ends: [20, 70], lengths: [2, 8] }],
   ] as const)('are near where %s', (_, options, elapsed, timing, bounds) => {
     const made = engine(options);
     const events = reader().all(...linesOf(made, elapsed));

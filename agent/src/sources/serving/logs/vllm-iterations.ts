@@ -56,12 +56,12 @@ export function iterationReader(context: IterationContext): IterationReader {
   let held: StepsEvidence | undefined;
 
   function tell(placed: Placed): ServingEvent[] {
-    const { from, lines, byWork } = placed;
+    const { from, lines, byWork, timing, ends } = placed;
     const events: ServingEvent[] = [];
     const pause = end === undefined ? 0 : from - end;
     if (end !== undefined && pause > 0 && !placed.whole) events.push(...release(), { kind: 'hole', from: end, to: from, reason: `${label}: iteration lines are missing` });
     else if (end !== undefined && pause >= (byWork ? SHORTEST_IDLE_BY_WORK : SHORTEST_IDLE)) {
-      const doubt = byWork ? (lines[0]?.contextTokens ?? 0) / SLOWEST_PREFILL : 0;
+      const doubt = !byWork ? 0 : timing === 'placed' ? (ends[0] ?? from) - from : (lines[0]?.contextTokens ?? 0) / SLOWEST_PREFILL;
       const to = instant(from - doubt);
       events.push(...release());
       if (to > end) events.push({ kind: 'idle', from: end, to, ...(rank !== undefined && { rank }) });
@@ -93,9 +93,9 @@ export function iterationReader(context: IterationContext): IterationReader {
     const events = clock.flush().flatMap(tell);
     const { elapsed = 0 } = line;
     const follows = end !== undefined && at - end < LONGEST_PAUSE;
+    const told = follows || elapsed > 0;
     const from = instant(Math.min(at, follows && end !== undefined ? end : Math.max(end ?? -Infinity, at - elapsed)));
-    const exact = follows || elapsed > 0;
-    return [...events, ...tell({ from, ends: [at], lines: [line], exact, byWork: !exact, whole })];
+    return [...events, ...tell({ from, ends: [at], lines: [line], timing: told ? 'exact' : 'inferred', byWork: !told, whole })];
   }
 
   return {

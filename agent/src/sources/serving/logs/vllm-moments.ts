@@ -12,6 +12,7 @@
  * An iteration is settled when the seconds after it have been read, or when nothing more is written.
  */
 import { instant, type Instant } from '@joulebook/shared/units.js';
+import type { StepsEvidence } from '../../source.js';
 import { costs } from './vllm-costs.js';
 import type { IterationLine } from './vllm-line.js';
 import { phaseOf, widestPhase, type Bounds, type Mark, type Phase } from './vllm-phase.js';
@@ -23,8 +24,8 @@ export interface Placed {
   /** Of each iteration, with the gap behind it. */
   readonly ends: readonly Instant[];
   readonly lines: readonly IterationLine[];
-  /** As long as they say, and known to be. */
-  readonly exact: boolean;
+  /** `exact`: as long as they say, and known to be; `placed`: laid by their work, at a pace that the stamps of seconds tell. */
+  readonly timing: StepsEvidence['timing'];
   /** How long they were follows from their work alone. */
   readonly byWork: boolean;
   /** No line is missing before them. */
@@ -140,7 +141,7 @@ export function moments(): Moments {
     }
     const mean = whole.elapsed / whole.lines;
     const widest = widestPhase(held, byWork ? [0, (FASTEST * (span + SECOND)) / whole.work] : [-TRUSTED_WITHIN * mean, (TRUSTED_WITHIN / (1 - TRUSTED_WITHIN)) * mean]);
-    if (span > PACED_BY && widest.room >= 0) {
+    if (span > PACED_BY && (widest.room >= 0 || (byWork && pace === undefined))) {
       if (byWork) pace = widest.pace;
       else gap = gap === undefined ? widest.pace : gap + LEARNING * (widest.pace - gap);
     }
@@ -189,7 +190,7 @@ export function moments(): Moments {
     found = !byWork && room >= 0 ? { chain: number, at: endOf(last), sums: last, gap: between } : undefined;
     earliest = Math.min(at, endOf(last) - Math.max(0, room) / 2);
     end = instant(at);
-    return { from, ends, lines, exact: trusted === true, byWork, whole };
+    return { from, ends, lines, timing: trusted === true ? 'exact' : byWork && pace !== undefined ? 'placed' : 'inferred', byWork, whole };
   }
 
   function settle(isDue: (group: Group) => boolean): Placed[] {

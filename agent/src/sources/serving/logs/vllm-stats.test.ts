@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { at, codesIn, header, idleIn, reader, since, story, v0, v1, windowsIn } from './vllm.testing.js';
-import { vllmLog } from './vllm.js';
+import { STATISTICS_SECONDS } from './vllm.js';
 
 const SAID = { prompt: 40, output: 9, running: 3, waiting: 2, kv: 12.5 };
 const windowEnds = (stamps: readonly number[]): number[] => windowsIn(reader().all(...stamps.map((stamp) => v1(stamp, SAID)))).map(({ to }) => since(to));
@@ -144,7 +144,7 @@ describe('live', () => {
   });
 
   it('of a log that says nothing the watermark is as late as a line may be', () => {
-    expect(quiet([], 100)[1]).toEqual([`said to ${100 - vllmLog.lookback}`]);
+    expect(quiet([], 100)[1]).toEqual([`said to ${100 - STATISTICS_SECONDS}`]);
   });
 
   it('tells the same as a file in the end', () => {

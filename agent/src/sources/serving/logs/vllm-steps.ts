@@ -20,7 +20,7 @@ const LONGEST_PIECE = 0.5;
 const MOST_PER_SEQUENCE = 17;
 
 /** Consecutive iterations of the same kind are one piece of evidence. */
-export function stepsOf({ from, ends, lines, exact }: Placed, context: IterationContext): StepsEvidence[] {
+export function stepsOf({ from, ends, lines, timing }: Placed, context: IterationContext): StepsEvidence[] {
   const { rank, model } = context;
   const steps: StepsEvidence[] = [];
   let begin = from;
@@ -28,7 +28,7 @@ export function stepsOf({ from, ends, lines, exact }: Placed, context: Iteration
   for (const [index, line] of lines.entries()) {
     const [next, nextEnd, to = begin] = [lines[index + 1], ends[index + 1], ends[index]];
     if (next && nextEnd !== undefined && alike(line, next) && nextEnd - begin <= LONGEST_PIECE) continue;
-    steps.push({ kind: 'steps', from: begin, to, ...workOf(line, index + 1 - first, context), timing: exact ? 'exact' : 'inferred', ...(rank !== undefined && { rank }), ...(model !== undefined && { model }) });
+    steps.push({ kind: 'steps', from: begin, to, ...workOf(line, index + 1 - first, context), timing, ...(rank !== undefined && { rank }), ...(model !== undefined && { model }) });
     begin = to;
     first = index + 1;
   }

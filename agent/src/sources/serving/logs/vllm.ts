@@ -9,7 +9,7 @@
  * Several engines (data-parallel ranks) may write into one file, and several servers, told apart by what a launcher puts in
  * front. Lines that hold a prompt or an answer are dropped by how they begin, before anything else is looked at.
  */
-import { instant, seconds } from '@joulebook/shared/units.js';
+import { instant } from '@joulebook/shared/units.js';
 import type { ServingEvent } from '../../source.js';
 import { vllmServer, type VllmServer } from './vllm-server.js';
 import { messageOf, vllmLine } from './vllm-line.js';
@@ -22,9 +22,11 @@ export const vllmLog: LogDialect<typeof options> = {
   summary: "vLLM's log: tokens and running requests every 10 s; each iteration with --enable-logging-iteration-details",
   options,
   isOf: (text) => OURS.test(text) && messageOf(text) !== undefined,
-  lookback: seconds(15),
   parser,
 };
+
+/** Before the first line: its statistics come every 10 s, and tell of the time before. */
+export const STATISTICS_SECONDS = 15;
 
 const OURS = /Avg prompt (?:throughput|tput): [\d.]+ tok|Iteration\(\d+\)[^:]*: \d+ context requests|vLLM API server version|SpecDecoding metrics: |Initializing an? (?:V[01] )?LLM engine/;
 
@@ -56,7 +58,7 @@ function parser({ label, clock, model, skip, used }: Parameters<(typeof vllmLog)
     quiet(at) {
       const events = [...servers.values()].flatMap((server) => server.quiet(at));
       const saids = [...servers.values()].map((server) => server.said(at));
-      return [...events, { kind: 'watermark', at: instant(Math.min(at, ...saids, servers.size === 0 ? at - vllmLog.lookback : at)) } satisfies ServingEvent];
+      return [...events, { kind: 'watermark', at: instant(Math.min(at, ...saids, servers.size === 0 ? at - STATISTICS_SECONDS : at)) } satisfies ServingEvent];
     },
     end: () => [...servers.values()].flatMap((server) => server.end()),
   };

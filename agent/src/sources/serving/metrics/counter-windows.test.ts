@@ -2,7 +2,8 @@ import { instant, seconds } from '@joulebook/shared/units.js';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ServingEvent, WindowEvidence } from '../../source.js';
-import { counterWindows, type Counted, type Counter, type Look } from './counter-windows.js';
+import { counterWindows } from './counter-windows.js';
+import type { Counted, Counter, Look } from './look.js';
 
 interface Sketch {
   readonly busy?: number | Record<string, number>;
@@ -28,7 +29,7 @@ function counted(name: string | undefined): Counted {
 
 function play(looks: readonly Look[], period = 1): ServingEvent[] {
   const windows = counterWindows({ label: 'test', period: seconds(period) });
-  return looks.flatMap((each) => windows.since(each));
+  return [...looks.flatMap((each) => windows.since(each)), ...windows.end()];
 }
 const windowsIn = (events: readonly ServingEvent[]): WindowEvidence[] => events.filter((event) => event.kind === 'window');
 const codes = (events: readonly ServingEvent[]): string[] => events.flatMap((event) => (event.kind === 'flagged' ? [event.code] : []));
@@ -49,7 +50,7 @@ describe('counters looked at now and then', () => {
   });
 
   it('count in full and say so after a reset, the counters of that process that are higher already included', () => {
-    const events = play([look(0, { 'output - e0': 100, 'prompt - e0': 10, 'output - e1': 100 }), look(1, { 'output - e0': 30, 'prompt - e0': 20, 'output - e1': 101 })]);
+    const events = play([look(0, { 'output - e0': 1000, 'prompt - e0': 10, 'output - e1': 100 }), look(1, { 'output - e0': 30, 'prompt - e0': 20, 'output - e1': 101 })]);
     expect(codes(events)).toEqual(['COUNTER_RESET']);
     expect(windowsIn(events)[0]?.tokens).toEqual({ input: 20, output: 31 });
   });
@@ -97,10 +98,78 @@ describe('counters looked at now and then', () => {
     ]);
   });
 
-  it('ignore values that are no count', () => {
-    const events = play([look(0, { 'output - p': 5 }), look(1, { 'output - p': Number.NaN }), look(2, { 'output - p': -1 }), look(3, { 'output - p': 8 })]);
-    expect(windowsIn(events).map((window) => window.tokens.output)).toEqual([0, 0, 3]);
-    expect(codes(events)).toEqual([]);
+});
+
+const outputs = (events: readonly ServingEvent[]): (readonly [number, number, number | undefined])[] => windowsIn(events).map(({ from, to, tokens }) => [from, to, tokens.output]);
+/** Output of one process at 0 s, 1 s, 2 s …, with nothing else on the page. */
+const course = (...values: readonly number[]): ServingEvent[] => play(values.map((value, at) => look(at, { 'output - p': value })));
+const upTo30 = Array.from({ length: 30 }, (_, at) => at);
+
+describe('values that can be no count', () => {
+  it.each([['NaN', Number.NaN], ['infinite', Infinity], ['below 0', -7]])('%s: the look is left out whole, and the next one reaches back', (_, odd) => {
+    const events = play([
+      look(0, { 'output - p': 5, 'prompt - p': 5 }, { busy: 1 }), look(1, { 'output - p': odd, 'prompt - p': 9 }, { busy: 0 }), look(2, { 'output - p': 8, 'prompt - p': 9 }, { busy: odd }),
+      { ...look(3, { 'output - p': odd, 'prompt - p': 11 }), noCounts: ['m:output'] }, look(4, { 'output - p': 12, 'prompt - p': 11 }, { busy: 0 }),
+    ]);
+    expect(windowsIn(events)).toMatchObject([{ from: 0, to: 4, tokens: { input: 6, output: 7 }, busy: 1 }]);
+    expect(events.at(-1)).toMatchObject({ code: 'NO_COUNT', count: 3, detail: expect.stringMatching(/^test: 3 looks, the first at 1970-01-01T00:00:01.*m:output in 1/) as unknown });
+  });
+
+  it('that never was a number keeps nobody waiting', () => {
+    const events = play([0, 1, 2].map((at) => look(at, { 'output - p': at, 'prompt - p': Number.NaN })));
+    expect([outputs(events), codes(events)]).toEqual([[[0, 1, 1], [1, 2, 1]], []]);
+  });
+
+  it('that is none for good is gone after a while: the rest is told, idle time is not, and what it missed comes when it is back', () => {
+    const events = play(upTo30.map((at) => look(at, { 'output - p': at, 'prompt - p': at > 3 && at < 20 ? Number.NaN : 10 * at }, { busy: 0 })));
+    expect(outputs(events).reduce((sum, [, , output]) => sum + (output ?? 0), 0)).toBe(29);
+    expect(windowsIn(events).reduce((sum, { tokens }) => sum + (tokens.input ?? 0), 0)).toBe(290);
+    const lacking = windowsIn(events).filter(({ to }) => to > 8 && to < 20);
+    expect(lacking).toHaveLength(11);
+    for (const { from, to } of lacking) expect(events).toContainEqual(expect.objectContaining({ kind: 'hole', from, to }));
+    expect(events).not.toContainEqual(expect.objectContaining({ kind: 'hole', to: 21 }));
+  });
+});
+
+describe('counters that do not go on', () => {
+  it.each([
+    ['an old page', [1000, 1010, 1020, 1015, 1030], 30, 1],
+    ['an old page, long before', [1000, 1010, 1020, 3, 1030], 30, 1],
+    ['two servers by turns', [1000, 800, 1010, 812, 825, 1020, 1030, 840, 1040], 40, 4],
+    ['half of it for some looks', [1000, 1010, 505, 510, 515, 520, 1060], 60, 4],
+    ['a leap and back', [1000, 1010, 1e12, 1020], 20, 1],
+  ])('%s: nothing is counted twice, and it is said', (_, values, output, strays) => {
+    const events = course(...values);
+    expect(outputs(events).reduce((sum, [, , each]) => sum + (each ?? 0), 0)).toBe(output);
+    expect(events.filter((event) => event.kind === 'flagged')).toContainEqual(expect.objectContaining({ code: 'COUNTER_WENT_BACK', count: strays }));
+    expect(codes(events)).not.toContain('COUNTER_RESET');
+  });
+
+  it('a restart is known once they did not come back, with the very windows that were held', () => {
+    const events = course(1000, 1020, ...upTo30.map((at) => 4 + 20 * at));
+    expect(outputs(events).slice(0, 4)).toEqual([[0, 1, 20], [1, 2, 4], [2, 3, 20], [3, 4, 20]]);
+    expect([outputs(events).length, codes(events)]).toEqual([31, ['COUNTER_RESET']]);
+  });
+
+  it('what is held is not told to be done, and comes within 10 s', () => {
+    const windows = counterWindows({ label: 'test', period: seconds(1) });
+    const told = [1000, 1020, ...upTo30.map((at) => 4 + 20 * at)].map((value, at) => {
+      windows.since(look(at, { 'output - p': value }));
+      return windows.told;
+    });
+    expect([told.slice(0, 12), told.slice(12, 15)]).toEqual([[0, 1, ...Array<number>(10).fill(1)], [12, 13, 14]]);
+  });
+
+  it('another server in place of the first begins a new account: what it counted before is not of this time', () => {
+    const events = course(1000, 1020, ...upTo30.map((at) => 700 + 20 * at));
+    expect(codes(events)).toEqual(['COUNTER_REPLACED']);
+    expect(outputs(events).slice(0, 4)).toEqual([[0, 1, 20], [1, 2, 0], [2, 3, 20], [3, 4, 20]]);
+    expect(events).toContainEqual(expect.objectContaining({ kind: 'hole', from: 1, to: 2 }));
+  });
+
+  it('by process start times, two servers by turns are told apart where the other one is ahead', () => {
+    const events = play([[0, 5000], [1, 900], [2, 5010], [3, 912], [4, 5020]].map(([at = 0, value = 0], index) => look(2000 + at, { 'output - p': value }, { start: index % 2 === 0 ? 100 : 700 })));
+    expect([outputs(events), codes(events)]).toEqual([[[2000, 2002, 10], [2002, 2004, 10]], ['COUNTER_WENT_BACK']]);
   });
 });
 

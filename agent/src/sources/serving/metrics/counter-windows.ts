@@ -9,97 +9,79 @@
  *
  * - The first look is the baseline: nothing is known of what was before it.
  * - Deltas are summed over every label set; one that appears later counts from 0.
- * - A lower value than before means that its process began again: all counters of that process count in full from 0.
- *   What it counted between the last look and its end is lost; nothing can know it. A new process start time says the
- *   same when the values are higher already.
- * - A look that failed has no window; the next one's reaches back to the last good one, so that no token is lost. When
- *   that is too long for one window, it is a hole as well: nothing tells when in it the engine was idle.
+ * - A look that is not whole (`whole-looks.ts`) or that says less than the one before (`counter-course.ts`) is not believed at
+ *   once. Where a process began again, all its counters count in full from 0; what it counted between the last look and its
+ *   end is lost; nothing can know it.
+ * - A look that failed or was not believed has no window; the next one's reaches back to the last good one, so that no token
+ *   is lost. When that is too long for one window, it is a hole as well: nothing tells when in it the engine was idle.
  * - Hits of a prefix cache are counted when a request is scheduled, its prompt at the first token: hits in excess of
  *   the prompt tokens of a window are carried into the next ones, so cached ≤ input in each and the totals agree.
  */
 import { TelemetryError } from '@joulebook/shared/errors.js';
-import { OUTCOMES, type Outcome } from '@joulebook/shared/slice.js';
-import { elapsed, toIso, tokens, type Instant, type Seconds } from '@joulebook/shared/units.js';
+import { OUTCOMES } from '@joulebook/shared/slice.js';
+import { elapsed, seconds, toIso, tokens, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import type { Flagged, HoleEvidence, TokenCounts, WindowEvidence } from '../../source.js';
+import { courseOf, verdictOn, type Before, type Verdict } from './counter-course.js';
+import type { Counted, Counter, Look, Work } from './look.js';
+import { wholeLooks, type TakenLook } from './whole-looks.js';
 
-/**
- * `prompt` is all input, the cached part included; `input` the computed part alone, where a counter says just that. An
- * outcome counts requests that ended so. The others tell work, and are not booked: prompt tokens computed (whatever the
- * tokens credit), first tokens, iterations that decoded, the time that sequences spent decoding, and the engine in each phase.
- */
-export type Counted = 'prompt' | 'input' | 'cachedInput' | 'output' | Outcome | Work;
-type Work = 'prefillTokens' | 'prompts' | 'decodeSteps' | 'sequenceSeconds' | 'prefillSeconds' | 'decodeSeconds';
-
-export interface Counter {
-  readonly counts: Counted;
-  readonly value: number;
-  readonly model?: string | undefined;
-  /** Counters with the same text begin again together. */
-  readonly process: string;
-}
-
-export interface Look {
-  readonly at: Instant;
-  /** By what tells one counter from another for ever: its name and labels. */
-  readonly counters: ReadonlyMap<string, Counter>;
-  /** Requests running or waiting, by model (undefined: not told apart); empty when there is no such gauge. */
-  readonly busy: ReadonlyMap<string | undefined, number>;
-  /** Requests running now, by model. */
-  readonly running?: ReadonlyMap<string | undefined, number> | undefined;
-  /** Of the KV cache, 0 to 1, by model. */
-  readonly kvUsage?: ReadonlyMap<string | undefined, number> | undefined;
-  /** Its prompt counters move when a request gives its first token, not when it is computed. */
-  readonly credits?: 'firstToken' | undefined;
-  readonly processStart?: number | undefined;
-}
+type CounterEvent = WindowEvidence | HoleEvidence | Flagged;
 
 export interface CounterWindows {
   /** What is known of the time since the look before. Looks must come in order of time. */
-  since(look: Look): (WindowEvidence | HoleEvidence | Flagged)[];
+  since(look: Look): CounterEvent[];
+  /** Up to when everything was told; undefined before the first look that could be used. */
+  readonly told: Instant | undefined;
+  /** What was not believed since this was asked last. */
+  flagged(): Flagged[];
+  /** No look comes after those that came. */
+  end(): CounterEvent[];
 }
 
 type Amounts = Map<Counted, number>;
-
-/** Process start times come from the same clock each time; a smaller difference is rounding. */
-const SAME_START_SECONDS = 1;
+const NOBODY: Verdict = { restarted: new Set(), replaced: new Set() };
 
 /**
  * @param label names the source in flags
  * @param period normal time between two looks
  */
 export function counterWindows({ label, period }: { readonly label: string; readonly period: Seconds }): CounterWindows {
-  const longest = Math.max(5 * period, 5);
+  const longest = seconds(Math.max(5 * period, 5));
+  const whole = wholeLooks(label, longest);
   const totals = new Map<string, Counter>();
+  const fastest = new Map<string, number>();
   const known = new Map<string | undefined, Set<Counted>>();
   const surplusHits = new Map<string | undefined, number>();
   let last: Look | undefined;
+  /** Those that do not follow from the last: what comes after them tells whether they are to be believed. */
+  let held: TakenLook[] = [];
+  let strays: { count: number; readonly first: Instant } | undefined;
 
-  /** Forgets the totals of processes that began again. */
-  function forgetRestarted(look: Look): Flagged[] {
-    const started = look.processStart;
-    const before = last?.processStart;
-    const anew = started !== undefined && before !== undefined && Math.abs(started - before) > SAME_START_SECONDS;
-    const restarted = new Set<string>();
-    for (const [key, counter] of look.counters) {
-      const total = totals.get(key);
-      if (total && usable(counter) && (anew || counter.value < total.value)) restarted.add(total.process);
-    }
+  /** Forgets the totals of processes that began again; of those that were replaced the new ones are the baseline. */
+  function forget(look: Look, { restarted, replaced }: Verdict): CounterEvent[] {
     for (const [key, { process, model }] of totals) {
-      if (!anew && !restarted.has(process)) continue;
+      if (!restarted.has(process) && !replaced.has(process)) continue;
       totals.delete(key);
       // The prompts that these hits were for will never be counted.
       surplusHits.delete(model);
     }
-    if (restarted.size === 0) return [];
-    return [{ kind: 'flagged', code: 'COUNTER_RESET', count: restarted.size, detail: `${label}: counters began again before ${toIso(look.at)} (the server was restarted); tokens between the last look and the restart are not known` }];
+    for (const [key, counter] of look.counters) if (replaced.has(counter.process)) totals.set(key, counter);
+    const before = toIso(look.at);
+    return [
+      ...(restarted.size > 0 ? [{ kind: 'flagged', code: 'COUNTER_RESET', count: restarted.size, detail: `${label}: counters began again before ${before} (the server was restarted); tokens between the last look and the restart are not known` } as const] : []),
+      ...(replaced.size > 0 && last ? [
+        { kind: 'hole', from: last.at, to: look.at, reason: `${label}: another server's counters from here on` } as const,
+        { kind: 'flagged', code: 'COUNTER_REPLACED', count: replaced.size, detail: `${label}: counters stand elsewhere from ${before} on, at what can't have been counted since the last look (another server answers at this address); what was counted between the two looks is not known` } as const,
+      ] : []),
+    ];
   }
 
   /** What each counter moved by, summed by model; remembers the new totals. */
   function amounts(look: Look): Map<string | undefined, Amounts> {
     const moved = new Map<string | undefined, Amounts>();
     for (const [key, counter] of look.counters) {
-      if (!usable(counter)) continue;
       const delta = counter.value - (totals.get(key)?.value ?? 0);
+      if (last && totals.has(key)) fastest.set(key, Math.max(fastest.get(key) ?? 0, delta / (look.at - last.at)));
       totals.set(key, counter);
       const ofModel = moved.get(counter.model) ?? new Map<Counted, number>();
       moved.set(counter.model, ofModel.set(counter.counts, (ofModel.get(counter.counts) ?? 0) + delta));
@@ -144,21 +126,72 @@ export function counterWindows({ label, period }: { readonly label: string; read
     };
   }
 
+  function windowsTo(look: Look, verdict: Verdict, lacks: boolean): CounterEvent[] {
+    const from = last;
+    const flags = forget(look, verdict);
+    const moved = amounts(look);
+    last = look;
+    if (!from) return [];
+    const hole: HoleEvidence = { kind: 'hole', from: from.at, to: look.at, reason: `${label}: no look at the counters for ${elapsed(from.at, look.at).toFixed(3)} s` };
+    const gap: Flagged = { kind: 'flagged', code: 'COUNTER_GAP', count: 1, detail: `${hole.reason}, from ${toIso(from.at)}; tokens in it are counted, idle time in it can't be told` };
+    const holes = look.at - from.at > longest ? [hole, gap] : lacks ? [{ ...hole, reason: `${label}: some of what it told is no number` }] : [];
+
+    const active = [...known.keys()].filter((model) => [...(moved.get(model)?.values() ?? [])].some((amount) => amount > 0) || (ownBusy(model, from, look) ?? 0) > 0);
+    // Nothing moved: that is evidence too, of all models together.
+    const spoken = active.length > 0 ? active : [known.size === 1 ? [...known.keys()][0] : undefined];
+    return [...flags, ...holes, ...spoken.map((model) => windowOf(model, moved.get(model) ?? new Map<Counted, number>(), from, look))];
+  }
+
+  const before = (): Before | undefined => last && { last, totals, fastest };
+
+  function take(taken: TakenLook): CounterEvent[] {
+    const { look, lacks } = taken;
+    const state = before();
+    const course = state ? courseOf(look, state) : 'on';
+    if (course === 'doubtful') {
+      held.push(taken);
+      return look.at - (held[0]?.look.at ?? look.at) >= 2 * longest ? settle() : [];
+    }
+    // This one follows from the one before those that did not: they are of an old page or of another server.
+    if (held[0]) strays = { count: (strays?.count ?? 0) + held.length, first: strays?.first ?? held[0].look.at };
+    held = [];
+    return windowsTo(look, course === 'on' ? NOBODY : { ...NOBODY, restarted: new Set([...totals.values()].map(({ process }) => process)) }, lacks);
+  }
+
+  /** What is held did not come back: the first of them is believed, and those after it are looked at again. */
+  function settle(): CounterEvent[] {
+    const [first, ...rest] = held;
+    held = [];
+    const state = before();
+    if (!first || !state) return [];
+    return [...windowsTo(first.look, verdictOn(first.look, state), first.lacks), ...rest.flatMap(take)];
+  }
+
+  function flagged(): Flagged[] {
+    const found = strays;
+    strays = undefined;
+    return [
+      ...whole.flagged(),
+      ...(found ? [{
+        kind: 'flagged', code: 'COUNTER_WENT_BACK', count: found.count,
+        detail: `${label}: ${found.count} looks, the first at ${toIso(found.first)}, do not fit those before and after them: an old page, or another server's behind the same address. They are not used; look at each server at its own address`,
+      } as const] : []),
+    ];
+  }
+
   return {
     since(look) {
-      const from = last;
-      const flags = from ? forgetRestarted(look) : [];
-      const moved = amounts(look);
-      last = look;
-      if (!from) return [];
-      const hole: HoleEvidence = { kind: 'hole', from: from.at, to: look.at, reason: `${label}: no look at the counters for ${elapsed(from.at, look.at).toFixed(3)} s` };
-      const gap: Flagged = { kind: 'flagged', code: 'COUNTER_GAP', count: 1, detail: `${hole.reason}, from ${toIso(from.at)}; tokens in it are counted, idle time in it can't be told` };
-      const holes = look.at - from.at > longest ? [hole, gap] : [];
-
-      const active = [...known.keys()].filter((model) => [...(moved.get(model)?.values() ?? [])].some((amount) => amount > 0) || (ownBusy(model, from, look) ?? 0) > 0);
-      // Nothing moved: that is evidence too, of all models together.
-      const spoken = active.length > 0 ? active : [known.size === 1 ? [...known.keys()][0] : undefined];
-      return [...flags, ...holes, ...spoken.map((model) => windowOf(model, moved.get(model) ?? new Map<Counted, number>(), from, look))];
+      const taken = whole.take(look);
+      return taken ? take(taken) : [];
+    },
+    get told() {
+      return last?.at;
+    },
+    flagged,
+    end() {
+      const events: CounterEvent[] = [];
+      while (held.length > 0) for (const event of settle()) events.push(event);
+      return [...events, ...flagged()];
     },
   };
 }
@@ -186,8 +219,6 @@ const ofModel = (values: ReadonlyMap<string | undefined, number> | undefined, mo
 /** A recording of less than two looks says nothing about any time. */
 export const tooFewLooks = (label: string, looks: number): TelemetryError =>
   new TelemetryError('TOO_FEW_LOOKS', `${label} has ${looks} usable looks at the counters; what happened is told by the difference of two or more.`, 'abort');
-
-const usable = ({ value }: Counter): boolean => Number.isFinite(value) && value >= 0;
 
 /** The higher of both ends, of this model where it is told apart, else of all. */
 function busyOf(model: string | undefined, from: Look, to: Look): number | undefined {

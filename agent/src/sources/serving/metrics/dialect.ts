@@ -5,7 +5,7 @@
 import type { Instant } from '@joulebook/shared/units.js';
 import type { TokenOrigin } from '../../deployments.js';
 import type { ServingEvent } from '../../source.js';
-import type { Look } from './counter-windows.js';
+import type { Look } from './look.js';
 import type { Sample } from './prometheus-text.js';
 
 export type Gauge = Extract<ServingEvent, { kind: 'gauge' }>;

@@ -14,7 +14,7 @@
  */
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Outcome } from '@joulebook/shared/slice.js';
-import type { Counted, Counter } from './counter-windows.js';
+import { isCount, type Counted, type Counter } from './look.js';
 import type { Gauge, MetricsDialect, Pages } from './dialect.js';
 import type { Sample } from './prometheus-text.js';
 
@@ -71,7 +71,7 @@ function pages(): Pages {
 
       const inFlight = frontend.size > 0 ? byModel(firstOf(frontend, IN_FLIGHT)) : byModel(generating(worker));
       const queued = byModel(firstOf(frontend, QUEUED).filter(isBeforeFirstToken));
-      const usage = firstOf(worker, KV_USAGE).filter(({ value }) => Number.isFinite(value));
+      const usage = firstOf(worker, KV_USAGE).filter(({ value }) => isCount(value));
       const kvUsage = new Map<string | undefined, number>(usage.length === 0 ? [] : [[undefined, usage.reduce((sum, { value }) => sum + value, 0) / usage.length]]);
       const processStart = samples.find((sample) => sample.name === PROCESS_START)?.value;
       return {
@@ -119,7 +119,7 @@ function countedBy(name: string, { labels }: Sample, output: Output | undefined)
 
 function byModel(samples: readonly Sample[]): Map<string | undefined, number> {
   const values = new Map<string | undefined, number>();
-  for (const { labels, value } of samples) if (Number.isFinite(value)) values.set(labels.get('model'), (values.get(labels.get('model')) ?? 0) + value);
+  for (const { labels, value } of samples) values.set(labels.get('model'), (values.get(labels.get('model')) ?? 0) + value);
   return values;
 }
 

@@ -15,7 +15,7 @@
  */
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Instant } from '@joulebook/shared/units.js';
-import type { Counted, Counter } from './counter-windows.js';
+import type { Counted, Counter } from './look.js';
 import type { Gauge, MetricsDialect, Page } from './dialect.js';
 import type { Sample } from './prometheus-text.js';
 
@@ -74,7 +74,7 @@ function counterOf(sample: Sample): [string, Counter][] {
 function valuesOf(samples: readonly Sample[], name: string, together: (one: number, other: number) => number): ByModel {
   const values = new Map<string | undefined, number>();
   for (const sample of samples) {
-    if (nameOf(sample) !== name || !Number.isFinite(sample.value)) continue;
+    if (nameOf(sample) !== name) continue;
     const before = values.get(modelOf(sample));
     values.set(modelOf(sample), before === undefined ? sample.value : together(before, sample.value));
   }

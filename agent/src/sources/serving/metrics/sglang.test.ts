@@ -13,7 +13,7 @@ const counted = (text: string): (string | number)[][] => [...look(text).look.cou
 function windowsOf(...texts: readonly string[]): WindowEvidence[] {
   const pages = sglang.pages();
   const windows = counterWindows({ label: 'page', period: seconds(1) });
-  return texts.flatMap((text, index) => windows.since(pages.read(parsePrometheusText(text).samples, instant(index)).look)).filter((event) => event.kind === 'window');
+  return [...texts.flatMap((text, index) => windows.since(pages.read(parsePrometheusText(text).samples, instant(index)).look)), ...windows.end()].filter((event) => event.kind === 'window');
 }
 
 const scheduler = (dp: number, tp: number, pp = 0): string => `dp_rank="${dp}",engine_type="unified",model_name="m",moe_ep_rank="${tp}",pp_rank="${pp}",tp_rank="${tp}"`;
@@ -87,9 +87,9 @@ describe('a metrics page of SGLang', () => {
     expect(found.kvUsage).toEqual(new Map([['m', 0.25]]));
   });
 
-  it('leaves out gauges that are no number', () => {
-    const { gauges } = look('sglang:num_running_reqs{model_name="m"} 1\nsglang:token_usage{model_name="m"} NaN');
-    expect(gauges.map(({ gauge }) => gauge)).toEqual(['serving.requests.running']);
+  it('has no number for a sum over ranks of which one is none', () => {
+    const { look: found } = look('sglang:num_running_reqs{model_name="m",dp_rank="0"} 1\nsglang:num_running_reqs{model_name="m",dp_rank="1"} NaN');
+    expect(found.running).toEqual(new Map([['m', Number.NaN]]));
   });
 
   it('books what was computed after a restart in full', () => {

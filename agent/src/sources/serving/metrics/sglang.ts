@@ -16,7 +16,7 @@
  */
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Instant } from '@joulebook/shared/units.js';
-import type { Counted, Counter } from './counter-windows.js';
+import type { Counted, Counter } from './look.js';
 import type { Gauge, MetricsDialect, Page, Pages } from './dialect.js';
 import type { Sample } from './prometheus-text.js';
 
@@ -145,7 +145,7 @@ function countedBy(name: string, { labels }: Sample, realtime: boolean, seconds:
 
 function byModel(own: readonly Named[], isWanted: (name: string) => boolean, over: (values: readonly number[]) => number): Map<string | undefined, number> {
   const values = new Map<string | undefined, number[]>();
-  for (const { name, sample } of own) if (isWanted(name) && Number.isFinite(sample.value)) values.set(modelOf(sample), [...(values.get(modelOf(sample)) ?? []), sample.value]);
+  for (const { name, sample } of own) if (isWanted(name)) values.set(modelOf(sample), [...(values.get(modelOf(sample)) ?? []), sample.value]);
   return new Map([...values].map(([model, list]) => [model, over(list)]));
 }
 

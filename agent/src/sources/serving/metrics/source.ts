@@ -10,10 +10,16 @@ import { servingFormat, type RecordedServingEntry, type ServingFormat } from '..
 import type { Examination, LiveContext, LiveServing, ServingEvent } from '../../source.js';
 import { zone } from '../../timestamps.js';
 import { counterWindows, tooFewLooks } from './counter-windows.js';
+import { isCount } from './look.js';
 import { paceOf } from './pace.js';
 import { recordedScrapes } from './recorded-scrapes.js';
+import type { Sample } from './prometheus-text.js';
 import { scraper } from './scrape.js';
-import type { MetricsDialect } from './dialect.js';
+import type { MetricsDialect, Page, Pages } from './dialect.js';
+import { countsOnly } from './whole-looks.js';
+
+/** What was not believed is told so often. */
+const FLAGGED_SECONDS = 60;
 
 const liveOptions = (usualUrl: string) =>
   z.strictObject({
@@ -64,21 +70,33 @@ async function lookAtPage(dialect: MetricsDialect, address: URL, timeout: Second
   }
 }
 
+/** With what can be no count as NaN, also where the dialect adds it up, and its names to be told. */
+function readPage(dialect: MetricsDialect, pages: Pages, samples: readonly Sample[], at: Instant): Page {
+  const { look, gauges } = pages.read(countsOnly(samples), at);
+  const noCounts = samples.filter((sample) => dialect.isOf(sample) && !sample.name.endsWith('_bucket') && !isCount(sample.value)).map(({ name }) => name);
+  return { look: { ...look, ...(noCounts.length > 0 && { noCounts }) }, gauges: gauges.filter(({ value }) => isCount(value)) };
+}
+
 async function* scrapes(dialect: MetricsDialect, address: URL, label: string, interval: Seconds, timeout: Seconds, context: LiveContext): AsyncGenerator<ServingEvent> {
   const { signal, log, now } = context;
   const page = scraper(address, timeout);
   const pages = dialect.pages();
   const windows = counterWindows({ label, period: interval });
   let failed = 0;
+  let flaggedAt = now();
   let due = performance.now();
   try {
     while (!signal.aborted) {
       try {
         const { samples, at } = await page.scrape(now, signal);
-        const { look, gauges } = pages.read(samples, at);
+        const { look, gauges } = readPage(dialect, pages, samples, at);
         yield* windows.since(look);
         yield* gauges;
-        yield { kind: 'watermark', at };
+        if (windows.told !== undefined) yield { kind: 'watermark', at: windows.told };
+        if (at - flaggedAt >= FLAGGED_SECONDS) {
+          flaggedAt = at;
+          yield* windows.flagged();
+        }
         if (failed > 0) {
           log.info(`${label}: readable again.`, { failed });
           yield { kind: 'flagged', code: 'SCRAPES_FAILED', detail: `${label}: ${failed} scrapes failed before ${new Date(at * 1000).toISOString()}`, count: failed };
@@ -86,7 +104,7 @@ async function* scrapes(dialect: MetricsDialect, address: URL, label: string, in
         failed = 0;
       } catch (error) {
         if (!(error instanceof TelemetryError)) throw error;
-        if (signal.aborted) return;
+        if (signal.aborted) break;
         // No watermark: the tokens of this time come with the next good scrape.
         if (failed === 0) log.warn(`${label}: ${error.message}`, { code: error.code });
         failed += 1;
@@ -95,6 +113,7 @@ async function* scrapes(dialect: MetricsDialect, address: URL, label: string, in
       due += interval * 1000 * Math.max(1, Math.ceil((performance.now() - due) / (interval * 1000)));
       await sleep(due - performance.now(), undefined, { signal }).catch(() => undefined);
     }
+    yield* windows.end();
   } finally {
     await page.close();
   }
@@ -124,7 +143,7 @@ async function* recorded(dialect: MetricsDialect, { file }: RecordedServingEntry
   let usable = 0;
   for await (const { at, line, samples } of recordedScrapes(file, local, (sample) => dialect.isOf(sample), tally, of)) {
     try {
-      const { look, gauges } = pages.read(samples, at);
+      const { look, gauges } = readPage(dialect, pages, samples, at);
       yield* windows.since(look);
       yield* gauges;
       usable += 1;
@@ -135,5 +154,6 @@ async function* recorded(dialect: MetricsDialect, { file }: RecordedServingEntry
   }
   tally.judge(dialect.name);
   if (usable < 2) throw tooFewLooks(label, usable);
+  yield* windows.end();
   yield* tally.flagged();
 }

@@ -11,7 +11,7 @@
  */
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Outcome } from '@joulebook/shared/slice.js';
-import type { Counted, Counter } from './counter-windows.js';
+import type { Counted, Counter } from './look.js';
 import type { Gauge, MetricsDialect, Pages } from './dialect.js';
 import type { Sample } from './prometheus-text.js';
 
@@ -92,4 +92,4 @@ function countedBy({ name, labels }: Sample, phases: PhaseSeconds | undefined): 
   return method === 'prefill' ? 'prefillSeconds' : method === 'decode' ? 'decodeSeconds' : undefined;
 }
 
-const sumOf = (samples: readonly Sample[], name: string): number => samples.reduce((sum, sample) => (sample.name === name && Number.isFinite(sample.value) ? sum + sample.value : sum), 0);
+const sumOf = (samples: readonly Sample[], name: string): number => samples.reduce((sum, sample) => (sample.name === name ? sum + sample.value : sum), 0);

@@ -10,7 +10,7 @@
  */
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Instant } from '@joulebook/shared/units.js';
-import type { Counted, Counter } from './counter-windows.js';
+import type { Counted, Counter } from './look.js';
 import type { Gauge, MetricsDialect, Pages } from './dialect.js';
 import type { Sample } from './prometheus-text.js';
 
@@ -98,7 +98,7 @@ function gaugesByModel(samples: readonly Sample[]): Map<string, Map<string, numb
   const models = new Map<string, Map<string, number>>();
   for (const { name, labels, value } of samples) {
     const type = labels.get(LABEL_OF.get(name) ?? '');
-    if (type === undefined || !Number.isFinite(value)) continue;
+    if (type === undefined) continue;
     const model = labels.get('model') ?? '';
     const gauges = models.get(model) ?? new Map<string, number>();
     models.set(model, gauges.set(`${name} ${type}`, (gauges.get(`${name} ${type}`) ?? 0) + value));

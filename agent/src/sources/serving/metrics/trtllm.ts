@@ -7,7 +7,7 @@
  */
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Outcome } from '@joulebook/shared/slice.js';
-import type { Counted, Counter } from './counter-windows.js';
+import type { Counted, Counter } from './look.js';
 import type { Gauge, MetricsDialect, Pages } from './dialect.js';
 import type { Sample } from './prometheus-text.js';
 
@@ -115,7 +115,7 @@ const modelOf = ({ labels }: Sample): string | undefined => labels.get('model_na
 function byModel(metrics: ReadonlyMap<string, readonly Sample[]>, names: readonly string[]): Map<string | undefined, number[]> {
   const values = new Map<string | undefined, number[]>();
   for (const sample of names.map((name) => metrics.get(name)).find((list) => list !== undefined) ?? []) {
-    if (Number.isFinite(sample.value)) values.set(modelOf(sample), [...(values.get(modelOf(sample)) ?? []), sample.value]);
+    values.set(modelOf(sample), [...(values.get(modelOf(sample)) ?? []), sample.value]);
   }
   return values;
 }

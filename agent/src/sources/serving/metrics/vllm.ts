@@ -15,7 +15,7 @@
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Outcome } from '@joulebook/shared/slice.js';
 import type { Instant } from '@joulebook/shared/units.js';
-import type { Counted, Counter } from './counter-windows.js';
+import type { Counted, Counter } from './look.js';
 import type { Gauge, MetricsDialect, Pages } from './dialect.js';
 import type { Sample } from './prometheus-text.js';
 
@@ -105,13 +105,14 @@ function pages(): Pages {
   };
 }
 
-/** Undefined until something was generated. Another meaning of the histogram is on its way, with prompts where they are computed. */
+/** Undefined until something was generated, and by a page with values that are no numbers. Another meaning of the histogram is on its way, with prompts where they are computed. */
 function countsIterationsWithTokens(metrics: ReadonlyMap<string, readonly Sample[]>): boolean | undefined {
   const sumOf = (name: string, counts: (sample: Sample) => boolean = () => true): number => total(metrics.get(name)?.filter(counts).map(({ value }) => value));
   const generated = sumOf('generation_tokens');
-  if (generated === 0) return undefined;
   const computed = sumOf('prompt_tokens_by_source', ({ labels }) => !CACHED_SOURCES.has(labels.get('source') ?? ''));
-  return [sumOf('prompt_tokens'), computed].some((prompts) => sumOf(STEP_TOKENS) === prompts + generated);
+  const [prompts, delivered] = [sumOf('prompt_tokens'), sumOf(STEP_TOKENS)];
+  if (generated === 0 || [generated, computed, prompts, delivered].some(Number.isNaN)) return undefined;
+  return [prompts, computed].some((each) => delivered === each + generated);
 }
 
 /** By the name without prefix and `_total`. */
@@ -165,7 +166,7 @@ const modelOf = ({ labels }: Sample): string | undefined => labels.get('model_na
 
 function byModel(samples: readonly Sample[] | undefined): Map<string | undefined, number[]> {
   const values = new Map<string | undefined, number[]>();
-  for (const sample of samples ?? []) if (Number.isFinite(sample.value)) values.set(modelOf(sample), [...(values.get(modelOf(sample)) ?? []), sample.value]);
+  for (const sample of samples ?? []) values.set(modelOf(sample), [...(values.get(modelOf(sample)) ?? []), sample.value]);
   return values;
 }
 
