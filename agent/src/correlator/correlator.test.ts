@@ -85,6 +85,18 @@ describe('energy', () => {
     expect(joulesBy(slices, 'deployment')).toEqual({ chat: 60, none: 40 });
   });
 
+  it('of a device that serves two goes to the one that runs, and evenly where both do', () => {
+    const { facts, end } = bench({ from: 0, to: 6, deployments: [{ name: 'a' }, { name: 'b' }] });
+    for (let at = 0; at < 6; at += 1) facts.span(spanOf(channelOf('gpu0', 0), at, at + 1, 100e6));
+    facts.evidence('a', request('a', 1, 2, 4, 100, 50), true);
+    facts.evidence('b', request('b', 3, 4, 5, 100, 50), true);
+    for (const name of ['a', 'b']) facts.whole(name, instant(0), instant(6));
+    const slices = end();
+    expect(joulesBy(slices, 'deployment')).toEqual({ a: 350, b: 250 });
+    expect(joulesBy(slices, 'phase')).toEqual({ idle: 200, prefill: 150, decode: 250 });
+    expect(energyOf(slices).every(({ microjoules: whole, modelledMicrojoules }) => modelledMicrojoules === whole)).toBe(true);
+  });
+
   it('of a device that serves two is divided evenly and flagged', () => {
     const { facts, end } = bench({ from: 0, to: 1, deployments: [{ name: 'a' }, { name: 'b' }] });
     facts.span(spanOf(channelOf('gpu0', 0), 0, 1, 100e6 + 1));

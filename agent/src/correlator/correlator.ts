@@ -138,7 +138,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
 
   function sayIfShared(channel: Channel): void {
     const mine = deployments.filter((deployment) => runsOn(deployment, channel));
-    if (mine.length > 1) slicer.flag(frontier, { code: 'SHARED_DEVICE', detail: `${channel.device} serves ${mine.map((each) => each.name).join(' and ')}: its energy is divided evenly between them`, count: 1, device: channel.device });
+    if (mine.length > 1) slicer.flag(frontier, { code: 'SHARED_DEVICE', detail: `${channel.device} serves ${mine.map((each) => each.name).join(' and ')}: its energy goes to those that run, evenly, and is divided by no model`, count: 1, device: channel.device });
   }
 
   function tokens(owner: Owner, from: Instant, to: Instant, kind: 'input' | 'cachedInput' | 'output', count: number | undefined, subject: Subject): void {

@@ -143,9 +143,11 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
   /** The readings of a group, cut where stretches, cells and finer readings change. */
   function piecesOf(lane: Lane, to: Instant): Piece[] {
     const edges = new Set<number>([to, ...slicer.edgesWithin(frontier, to)]);
-    for (const { from, to: end } of lane.stretches) {
-      if (from >= to) break;
-      edges.add(end).add(from);
+    for (const { stretches } of lanes.values()) {
+      for (const { from, to: end } of stretches) {
+        if (from >= to) break;
+        edges.add(end).add(from);
+      }
     }
     for (const span of spans) {
       if (span.from >= to) break;
@@ -163,10 +165,18 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       while (stretch && stretch.to <= at) stretch = lane.stretches[++nextStretch];
       const covered = span !== undefined && span.from <= at;
       const known = stretch !== undefined && stretch.from <= at ? stretch : { from: instant(at), to: instant(edge), state: 'unknown' as const, work: [], doubt: 0 };
-      pieces.push({ from: instant(at), to: instant(edge), stretch: known, energy: covered && span ? energyBefore(span, instant(edge)) - energyBefore(span, instant(at)) : 0 });
+      pieces.push({ from: instant(at), to: instant(edge), stretch: known, energy: covered && span ? (energyBefore(span, instant(edge)) - energyBefore(span, instant(at))) * shareOf(lane, instant(at)) : 0 });
       at = edge;
     }
     return pieces;
+  }
+
+  /** Of several deployments on the device those that rest draw nothing while another runs; what is left is even. */
+  function shareOf(lane: Lane, at: Instant): number {
+    if (lanes.size === 1) return 1;
+    const rests = (each: Lane): boolean => stretchAt(each, at)?.state === 'idle';
+    const running = [...lanes.values()].filter((each) => !rests(each)).length;
+    return running === 0 ? 1 / lanes.size : rests(lane) ? 0 : 1 / running;
   }
 
   /** Takes what was drawn before `to` out of the pending spans. */
@@ -202,10 +212,10 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
         if (!piece) continue;
         const asked = piece.to - piece.from;
         const seen = spans.some((span) => span.from <= piece.from && span.to > piece.from) ? asked : 0;
-        for (const [phase, share] of shares.of) addPart(parts, slicer, { ...whose(piece.stretch, phase, weight * share), owner, phase, modelled: shares.modelled || (phases.size > 1 && weights !== whole), at: piece.from, weight: ((weights > 0 ? (weight * whole) / weights : asked) * share) / count, division: weights > 0 ? (doubtOf(phase) * weight * share * whole) / weights / count : 0, seconds: (seen * share) / count, askedSeconds: (asked * share) / count });
+        for (const [phase, share] of shares.of) addPart(parts, slicer, { ...whose(piece.stretch, phase, weight * share), owner, phase, modelled: count > 1 || shares.modelled || (phases.size > 1 && weights !== whole), at: piece.from, weight: weights > 0 ? (weight * share * whole) / weights : 0, division: weights > 0 ? (doubtOf(phase) * weight * share * whole) / weights : 0, seconds: (seen * share) / count, askedSeconds: (asked * share) / count });
       }
-      while (lane.stretches[0] && lane.stretches[0].to <= to) lane.stretches.shift();
     }
+    for (const { stretches } of lanes.values()) while (stretches[0] && stretches[0].to <= to) stretches.shift();
     const drawn = take(to);
     const list = [...parts.values()];
     bookParts(slicer, channel, drawn, list, requestBook);
@@ -237,7 +247,8 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       readings.reading(span.to);
       if (span.to <= frontier) return bookParts(slicer, channel, partOf(span, span.microjoules, span.to - span.from), unknown(span.from, span.to - span.from, 0));
       spans.push(span);
-      for (const { attribution } of lanes.values()) attribution?.drawn(span.from, span.to, span.microjoules / 1e6);
+      // What several drew together teaches nothing about one of them.
+      if (lanes.size === 1) for (const { attribution } of lanes.values()) attribution?.drawn(span.from, span.to, span.microjoules / 1e6);
       if (span.from >= frontier) return undefined;
       // Late: its first part was booked as not seen. What it drew there is booked, but nothing tells its phase any more.
       const late = Math.round(energyBefore(span, frontier));
