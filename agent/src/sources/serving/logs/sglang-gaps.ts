@@ -4,7 +4,7 @@
  */
 import type { Pace } from './sglang-pace.js';
 import type { Block } from './sglang-prefills.js';
-import { owedOf, sinceNobodyRan, stepsByCacheGrowth, type Window } from './sglang-window.js';
+import { mostAfter, owedOf, sinceNobodyRan, stepsByCacheGrowth, type Window } from './sglang-window.js';
 
 export interface Gap {
   readonly from: number;
@@ -21,28 +21,32 @@ export function gapsBetween(window: Window, blocks: readonly Block[]): Gap[] {
   const gaps: Gap[] = [];
   const speculative = window.end?.kind === 'decode' && window.end.line.speculative;
   let cursor = window.from;
-  let { running, idle, fine } = window;
+  let { running, most, idle, fine } = window;
   for (const { from, to, mark } of blocks) {
     const { line } = mark;
     const nobody = line === 'ready' || line.running === 0;
     if (cursor !== undefined) {
       const kind = !nobody ? 'busy' : idle || running === 0 || (line !== 'ready' && line.neverDecodes) ? 'idle' : 'ending';
-      gaps.push({ from: cursor, to: from, kind, ...(line === 'ready' || nobody ? untilNobody(running, speculative) : between(running, line.running)), exact: fine && mark.fine && line !== 'ready' && line.printedAt === 'start' });
+      gaps.push({ from: cursor, to: from, kind, ...(line === 'ready' || nobody ? untilNobody(running, speculative || running === most) : between(running, line.running)), exact: fine && mark.fine && line !== 'ready' && line.printedAt === 'start' });
     }
     cursor = to;
     idle = line === 'ready';
     running = line === 'ready' || line.neverDecodes ? 0 : line.running + line.sequences;
+    most = mostAfter(most, line);
     fine = mark.fine && line !== 'ready' && line.printedAt === 'end';
   }
   const { end } = window;
-  if (end && cursor !== undefined) gaps.push({ from: cursor, to: end.at, exact: fine && end.fine, ...lastGap(window, end, running, idle) });
+  if (end && cursor !== undefined) gaps.push({ from: cursor, to: end.at, exact: fine && end.fine, ...lastGap(window, end, running, idle, running === most) });
   return gaps;
 }
 
 const between = (first: number, last: number): Pick<Gap, 'first' | 'last'> => ({ first: first === 0 ? last : first, last });
 
-/** Requests of a batch end together, others one by one: in the middle between. Client totals of speculative engines agree with all to the end. */
-const untilNobody = (first: number, speculative: boolean): Pick<Gap, 'first' | 'last'> => ({ first, last: speculative ? first : Math.max(Math.min(first, 1), first / 2) });
+/**
+ * Where none has ended before, they end together, as a batch of equal requests does; else one by one or several at once: in
+ * the middle between. Client totals of speculative engines agree with all to the end.
+ */
+const untilNobody = (first: number, together: boolean): Pick<Gap, 'first' | 'last'> => ({ first, last: together ? first : Math.max(Math.min(first, 1), first / 2) });
 
 /** In a step of the gap, on average: those that ended or came in between did so evenly. */
 export function sequencesOf({ first, last }: Gap, steps: number): number {
@@ -50,9 +54,9 @@ export function sequencesOf({ first, last }: Gap, steps: number): number {
   return Math.min(Math.max((first + last) / 2 - (first - last) / (2 * steps), Math.min(first, last)), Math.max(first, last));
 }
 
-function lastGap({ marks, decodesAlone }: Window, end: NonNullable<Window['end']>, running: number, idle: boolean): Pick<Gap, 'kind' | 'first' | 'last'> {
-  if (end.kind === 'silence') return { kind: end.stalled ? 'stalled' : idle || running === 0 ? 'idle' : 'ending', ...untilNobody(running, false) };
-  if (end.kind === 'prefill') return end.line.running > 0 ? { kind: 'busy', ...between(running, end.line.running) } : { kind: idle || running === 0 || end.line.neverDecodes ? 'idle' : 'ending', ...untilNobody(running, false) };
+function lastGap({ marks, decodesAlone }: Window, end: NonNullable<Window['end']>, running: number, idle: boolean, together: boolean): Pick<Gap, 'kind' | 'first' | 'last'> {
+  if (end.kind === 'silence') return { kind: end.stalled ? 'stalled' : idle || running === 0 ? 'idle' : 'ending', ...untilNobody(running, together) };
+  if (end.kind === 'prefill') return end.line.running > 0 ? { kind: 'busy', ...between(running, end.line.running) } : { kind: idle || running === 0 || end.line.neverDecodes ? 'idle' : 'ending', ...untilNobody(running, together) };
   // Client totals of speculative engines agree with the sequences that their line says.
   const counts = between(marks.length === 0 && end.line.speculative ? end.line.running : running, end.line.running);
   if (!decodesAlone || marks.length > 0) return { kind: 'busy', ...counts };

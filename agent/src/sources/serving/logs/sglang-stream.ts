@@ -19,7 +19,7 @@ import { sglangEvidence } from './sglang-evidence.js';
 import { layOut } from './sglang-layout.js';
 import { learnFromWindow } from './sglang-learning.js';
 import { tokenCounter, type Stamped } from './sglang-tokens.js';
-import type { Mark, Window } from './sglang-window.js';
+import { mostAfter, type Mark, type Window } from './sglang-window.js';
 
 /** When a line was written, as far as its stamp tells. */
 export interface Written {
@@ -85,6 +85,7 @@ export function stream({ pace, label, rank, model, chunkTokens }: StreamOptions)
   let settled = false;
   let stalled = false;
   let running = 0;
+  let most = 0;
   let acceptLength = 1;
   let marks: Mark[] = [];
   let stepsTold = 0;
@@ -126,7 +127,7 @@ export function stream({ pace, label, rank, model, chunkTokens }: StreamOptions)
       return [];
     }
     if (line.kind === 'prefill') return takePrefill({ at, fine: placedFine, notBefore, notAfter, line: withoutOwnChunks(line) }, line);
-return takeDecode(line, at, { fine: placedFine, notBefore, notAfter });
+    return takeDecode(line, at, { fine: placedFine, notBefore, notAfter });
   }
 
   function takePrefill(mark: Mark, line: PrefillLine): ServingEvent[] {
@@ -169,12 +170,13 @@ return takeDecode(line, at, { fine: placedFine, notBefore, notAfter });
     return settled || (pace.knowsStep && pace.knowsInterval) || heldWindows.length > WINDOWS_HELD ? tellHeld() : [];
   }
 
-  const open = (upTo: readonly Mark[]): Omit<Window, 'end'> => ({ from, fine, running, acceptLength, idle, marks: upTo, told: stepsTold, pages, decodesAlone: !everPrefilled });
+  const open = (upTo: readonly Mark[]): Omit<Window, 'end'> => ({ from, fine, running, most, acceptLength, idle, marks: upTo, told: stepsTold, pages, decodesAlone: !everPrefilled });
 
   function begin(at: number, atFine: boolean, nowRunning: number, rest: Mark[]): void {
     from = at;
     fine = atFine;
     running = nowRunning;
+    most = nowRunning === 0 ? 0 : Math.max(nowRunning, marks.slice(0, marks.length - rest.length).reduce((before, { line }) => mostAfter(before, line), most));
     idle = false;
     stalled = false;
     marks = rest;
@@ -206,8 +208,8 @@ return takeDecode(line, at, { fine: placedFine, notBefore, notAfter });
 
   /** Decoded since the last Decode line, at most. */
   function tokensUntold(): number {
-    const most = marks.reduce((sum, { line }) => (line === 'ready' || line.neverDecodes ? sum : Math.max(sum, line.running + line.sequences)), running);
-    return Math.ceil(Math.max(0, pace.interval - 1 - stepsTold) * most * acceptLength);
+    const sequences = marks.reduce((sum, { line }) => (line === 'ready' || line.neverDecodes ? sum : Math.max(sum, line.running + line.sequences)), running);
+    return Math.ceil(Math.max(0, pace.interval - 1 - stepsTold) * sequences * acceptLength);
   }
 
   function quiet(now: number): ServingEvent[] {

@@ -4,9 +4,9 @@
  *     steps × sequences that ran in them, × accept len     as far as the lines say how many ran, and when they ended
  *     gen throughput × seconds since the line before       counts each token, as far as the stamps tell the seconds
  *
- * Stamps cut to seconds blur a single line by all its tokens, but what one line gets too much the next gets too little: the
- * sum goes wrong only by how much the rate changes. So the sums are held together, as closely as the stamps allow; stamps
- * of milliseconds leave a few tokens of doubt.
+ * Stamps of milliseconds leave a few tokens of doubt for a single line, and what one line gets too much the next gets too
+ * little: the sum goes wrong only by how much the rate changes. So the sums are held together, as closely as the stamps
+ * allow. Stamps cut to seconds blur a line by more than the steps do: there the steps alone count.
  */
 import type { DecodeLine } from './sglang-line.js';
 import type { Stretch } from './sglang-layout.js';
@@ -62,7 +62,7 @@ export function tokenCounter(): TokenCounter {
   return {
     line({ rate }, { fine, notBefore, notAfter }) {
       const at = (notBefore + notAfter) / 2;
-      const width = Math.max(notAfter - notBefore, fine ? FINE_SECONDS : 0);
+      const width = Math.max(notAfter - notBefore, FINE_SECONDS);
       const last = before;
       before = rate === undefined ? undefined : { at, rate };
       if (last === undefined || rate === undefined || !fine) {

@@ -28,6 +28,8 @@ export interface Window {
   readonly fine: boolean;
   /** Sequences that were decoding at its begin, and the tokens of each in a step. */
   readonly running: number;
+  /** The most of them that a line has said since nobody ran, up to its begin: more than run now, and some have ended before the others. */
+  readonly most: number;
   readonly acceptLength: number;
   /** At its begin the engine is known to be idle. */
   readonly idle: boolean;
@@ -65,6 +67,10 @@ export function sequencesIn({ from, running, marks }: Pick<Window, 'from' | 'run
   const seconds = end.at - (from ?? end.at);
   return { mean: seconds > 0 ? passed / seconds : end.line.running, fewest: Math.min(...counts), most: Math.max(...counts) };
 }
+
+/** The most sequences since nobody ran, after a line. */
+export const mostAfter = (most: number, line: Mark['line']): number =>
+  line === 'ready' || line.neverDecodes ? 0 : line.running === 0 ? line.sequences : Math.max(most, line.running + line.sequences);
 
 /** The prefills since a line last said that nobody ran; none where none says so. */
 export function sinceNobodyRan(lines: readonly (PrefillLine | 'ready')[]): readonly PrefillLine[] {
