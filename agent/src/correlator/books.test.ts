@@ -286,6 +286,18 @@ describe('a GPU', () => {
   });
 });
 
+it('of power that does not go with the work, every phase is in doubt as a whole', () => {
+  const odd = { ...attribution(), unrelated: () => true, lag: () => 0 };
+  const owner: Owner = { name: 'chat', subject: () => ({ deployment: 'chat' }) };
+  const slices = slicer({ length: seconds(1), window: { from: instant(0) } });
+  const book = gpuBook({ channel: gpu, owners: () => [owner], attributionOf: () => odd, slicer: slices, history: gpuHistory(), begin: instant(0) });
+  book.span(spanOf(gpu, 0, 1, 50e6));
+  book.sweep(instant(1), new Map([[owner, [stretchOf(0, 1, [decodeOnly()])]]]), true);
+  const facts = slices.finish(instant(1));
+  expect(facts.flatMap((each) => (each.kind === 'energy' ? [[each.phase, each.microjoules, each.divisionMicrojoules]] : []))).toEqual([['decode', 50e6, 50e6]]);
+  expect(facts.flatMap((each) => (each.kind === 'flag' ? [each.code] : []))).toContain('POWER_UNRELATED');
+});
+
 describe('readings that stop', () => {
   const ready = { ...attribution(), ready: () => true, error: () => 0, lag: () => 0, lane: () => ({ drawn: () => undefined, divide: (pieces: readonly { from: number; to: number }[]) => pieces.map(({ from, to }) => ({ shares: pure('decode'), weight: to - from })) }) };
   const owner: Owner = { name: 'chat', subject: () => ({ deployment: 'chat' }) };

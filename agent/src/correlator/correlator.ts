@@ -75,8 +75,8 @@ export interface CorrelatorOptions {
   readonly tellRequests?: boolean;
 }
 
-/** An offset, or a change of it, that a person should hear of. */
-const WORTH_TELLING_SECONDS = 0.2;
+/** An offset, or a change of it, that a person should hear of: a sensor that is read once a second seems late by a part of that. */
+const WORTH_TELLING_SECONDS = 0.5;
 /** Evidence may lie on another clock than the readings, and sensors show late: evidence from so long before and after is of use. */
 const MARGIN_SECONDS = 5;
 

@@ -205,7 +205,7 @@ export function gpuBook({ channel, owners, attributionOf, slicer, history, begin
       const weights = divided.reduce((sum, { weight }) => sum + weight, 0);
       const phases = new Set(divided.flatMap(({ shares }) => [...shares.of.keys()]));
       if (owner) tellIfUnrelated(owner);
-      const doubtOf = doubtIn(pieces, divided, { learnt: owner && attributionOf(owner).ready() ? attributionOf(owner).error() : 0, pool: owner?.role !== undefined });
+      const doubtOf = doubtIn(pieces, divided, { learnt: owner && attributionOf(owner).ready() ? attributionOf(owner).error() : 0, pool: owner?.role !== undefined, unrelated: owner !== undefined && attributionOf(owner).unrelated() });
       if (owner && phases.has('active') && pieces.some(({ stretch: { work } }) => work.length > 0)) slicer.flag(frontier, { ...owner.subject(), code: 'UNDIVIDED', phase: 'active', detail: `prefill and decode ran at once, and too little of each was seen to divide what they drew: it is active`, count: 1, device: channel.device });
       for (const [index, { shares, weight }] of divided.entries()) {
         const piece = pieces[index];
@@ -289,14 +289,21 @@ function whose({ who }: Stretch, phase: Phase, weight: number): { requests?: Map
  * Relative error of what a group gives to each phase: where the ratio of what a model tells apart is off by the factor 1 + d,
  * a part with share s of it is off by d·(1 − s). Idle is among it where nothing but the model tells it from a phase, as in a pool.
  */
-function doubtIn(pieces: readonly Piece[], divided: readonly Division[], { learnt, pool }: { readonly learnt: number; readonly pool: boolean }): (phase: Phase) => number {
+function doubtIn(pieces: readonly Piece[], divided: readonly Division[], { learnt, pool, unrelated }: { readonly learnt: number; readonly pool: boolean; readonly unrelated: boolean }): (phase: Phase) => number {
+  // What the evidence says is then no better than a guess, of whatever kind it is.
+  if (unrelated) return (phase) => (phase === 'unknown' ? 0 : 1);
   const sums = new Map<Phase, number>();
+  let idle = 0;
   for (const { shares, weight } of divided) {
+    idle += weight * (shares.of.get('idle') ?? 0);
     for (const [phase, share] of shares.of) if (phase === 'prefill' || phase === 'decode' || (phase === 'idle' && (pool || share < 1))) sums.set(phase, (sums.get(phase) ?? 0) + weight * share);
   }
   const all = [...sums.values()].reduce((sum, each) => sum + each, 0);
   const doubt = Math.hypot(pieces.reduce((most, { stretch }, index) => Math.max(most, divided[index]?.doubt ?? stretch.doubt), 0), learnt);
-  return (phase) => (all > 0 && sums.has(phase) ? doubt * (1 - (sums.get(phase) ?? 0) / all) : 0);
+  // Where the counts of a window were laid out in time, what is wrong with their time is wrong with the rest of the window too.
+  const laidOut = idle > 0 && pieces.some(({ stretch }) => stretch.groupEnd !== undefined && stretch.window === undefined);
+  const inRatio = (phase: Phase): number => (all > 0 && sums.has(phase) ? doubt * (1 - (sums.get(phase) ?? 0) / all) : 0);
+  return laidOut && !sums.has('idle') ? (phase) => (phase === 'idle' ? (doubt * all) / idle : inRatio(phase)) : inRatio;
 }
 
 /** Parts of one cell, owner and phase are one fact. */
