@@ -41,6 +41,13 @@ export async function scanPower(power: RecordedPower, heard = NOBODY_HEARS): Pro
   return { channels: [...seen.values()].map(({ intervals, ...rest }) => ({ ...rest, period: seconds(median(intervals)) })), flagged };
 }
 
+/** A channel may be kept in several files (rotation), each with its own pace: the slowest says what is normal. */
+export function periodsOf(channels: readonly ChannelExtent[]): (channel: Channel) => Seconds {
+  const periods = new Map<string, Seconds>();
+  for (const { channel, period } of channels) periods.set(channel.id, seconds(Math.max(period, periods.get(channel.id) ?? 0)));
+  return (channel) => periods.get(channel.id) ?? seconds(0);
+}
+
 /** What a serving source says about time. */
 export type Said = Exclude<ServingEvent, Flagged | { readonly kind: 'watermark' }>;
 
@@ -87,11 +94,17 @@ export function extentOf(evidence: readonly Evidence[]): Window | undefined {
 export const union = (windows: readonly Window[]): Window | undefined =>
   windows.length === 0 ? undefined : { from: instant(Math.min(...windows.map((each) => each.from))), to: instant(Math.max(...windows.map((each) => each.to))) };
 
+/** What somebody wants, whatever the recording covers. */
+export interface Asked {
+  readonly from?: Instant | undefined;
+  readonly to?: Instant | undefined;
+}
+
 /**
  * The window of a recording: half-open, where both sides speak; with one side only, that side's.
  * @throws TelemetryError when the two sides do not overlap, saying which shift would make them
  */
-export function windowOf(power: Window | undefined, serving: Window | undefined, asked: { readonly from?: Instant | undefined; readonly to?: Instant | undefined }): Window {
+export function windowOf(power: Window | undefined, serving: Window | undefined, asked: Asked): Window {
   const latest = power && serving ? { from: power.from > serving.from ? power.from : serving.from, to: power.to < serving.to ? power.to : serving.to } : (power ?? serving);
   if (!latest) throw new TelemetryError('NOTHING_RECORDED', 'The recording holds neither a power reading nor any serving evidence.', 'abort');
   if (power && serving && latest.to <= latest.from && !(latest.to === latest.from && serving.from === serving.to)) throw noOverlap(power, serving);

@@ -9,7 +9,7 @@ import { basename } from 'node:path';
 import { SCHEMA_VERSION, type Batch } from '@joulebook/shared/batch.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
-import { instant, seconds, toIso, type Instant, type Seconds } from '@joulebook/shared/units.js';
+import { instant, seconds, toIso, type Instant } from '@joulebook/shared/units.js';
 import type { Attribution } from '../attribution/attribution.js';
 import { correlator } from '../correlator/correlator.js';
 import { deploymentsOf, servedBy, type Deployment } from '../sources/deployments.js';
@@ -18,8 +18,9 @@ import { slicer, type Slicer } from '../correlator/slicer.js';
 import { chooser } from '../sampler/chooser.js';
 import { integrator, type Window } from '../sampler/integrator.js';
 import { livePowerKinds } from '../sources/index.js';
-import type { Channel, Flagged } from '../sources/source.js';
-import { scanPower, union, windowOf, type ChannelExtent, type Heard, type Said } from './extent.js';
+import type { Flagged } from '../sources/source.js';
+import { periodsOf, scanPower, union, windowOf, type ChannelExtent, type Heard, type Said } from './extent.js';
+import { energyOutside } from './energy-outside.js';
 import { inTimeOrder } from './merge.js';
 import { requestsNotCounted } from './requests-not-counted.js';
 import { openRecording, type OpenedRecording, type OpenedServing } from './open.js';
@@ -113,13 +114,12 @@ async function prepare(opened: OpenedRecording, options: ReplayOptions, progress
     const file = each.entry.file ?? each.entry.format;
     if (each.source) serving.push({ opened: each, feed: await servingFeed(each.source, powerExtent, file, scanning(file)) });
   }
-  const window = windowOf(powerExtent, union(serving.flatMap(({ feed }) => feed.extent ?? [])), {
-    from: options.from ?? opened.window.from,
-    to: options.to ?? opened.window.to,
-  });
+  const asked = { from: options.from ?? opened.window.from, to: options.to ?? opened.window.to };
+  const window = windowOf(powerExtent, union(serving.flatMap(({ feed }) => feed.extent ?? [])), asked);
+  const outside = powerExtent ? await energyOutside({ power: opened.power.map(({ source }) => source), extent: powerExtent, periodOf: periodsOf(channels) }, window, asked) : [];
   const deployments = deploymentsOf(opened.serving.map(({ entry }) => ({ ...entry, kind: entry.format })));
   checkDevices(deployments, channels);
-  const flagged = [...power.flatMap((scan) => scan.flagged), ...serving.flatMap(({ feed }) => feed.flagged), ...requestsNotCounted(serving)];
+  const flagged = [...power.flatMap((scan) => scan.flagged), ...serving.flatMap(({ feed }) => feed.flagged), ...requestsNotCounted(serving), ...outside];
   return { window, readings: channels.reduce((sum, each) => sum + each.readings, 0), channels, flagged, deployments, serving };
 }
 
@@ -164,10 +164,7 @@ async function* playThrough(opened: OpenedRecording, { window, channels, deploym
     for (const { feed, tell } of feeds) for await (const event of feed.upTo(at)) tell(event);
   };
 
-  // A channel may be kept in several files (rotation), each with its own pace: the slowest says what is normal.
-  const periods = new Map<string, Seconds>();
-  for (const { channel, period } of channels) periods.set(channel.id, seconds(Math.max(period, periods.get(channel.id) ?? 0)));
-  const periodOf = (channel: Channel): Seconds => periods.get(channel.id) ?? seconds(0);
+  const periodOf = periodsOf(channels);
   const spans = integrator(periodOf, window);
   const choose = chooser(livePowerKinds.map((kind) => kind.name), periodOf);
   const take = intake(spans, choose, facts);

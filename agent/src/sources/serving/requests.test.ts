@@ -13,6 +13,7 @@ const sum = (list: readonly ServingEvent[], kind: 'input' | 'cachedInput' | 'out
 
 const T = 1_713_452_957;
 const HEADER = 'start,firstToken,end,inputTokens,outputTokens';
+const plainRow = (start: number, output = 7): string => `${start},${start + 1},${start + 3},100,${output}`;
 
 describe('requests', () => {
   it('goes by the names of the contract', async () => {
@@ -21,6 +22,15 @@ describe('requests', () => {
       { kind: 'request', id: 'requests.csv:2', start: T, firstToken: T + 1, end: T + 3, tokens: { input: 40, cachedInput: 60, output: 20 }, outcome: 'ok', tenant: 'a', model: 'm' },
       { kind: 'watermark', at: T + 3 },
     ]);
+  });
+
+  it('counts equal rows without ids, and says how many there are where their times are equal to a part of a second', async () => {
+    const of = (...rows: readonly string[]): Promise<ServingEvent[]> => read(`${HEADER}\n${rows.join('\n')}\n`);
+    const doubled = await of(plainRow(T + 0.125), plainRow(T + 0.125), plainRow(T + 0.25), plainRow(T + 0.125), plainRow(T + 0.25, 8), plainRow(T), plainRow(T));
+    expect([sum(doubled, 'output'), flags(doubled)]).toEqual([50, [['DUPLICATE_ROWS', 2]]]);
+    expect(details(doubled)[0]).toMatch(/^requests\.csv: 2 rows, the first in line 3, are equal .* ids/);
+    const named = await read(`${HEADER},id,note\n${plainRow(T + 0.5)},a,x\n${plainRow(T + 0.5)},b,x\n${plainRow(T + 0.5)},,x\n${plainRow(T + 0.5)},,y\n`);
+    expect([sum(named, 'output'), flags(named)]).toEqual([28, []]);
   });
 
   it('derives first token, end and output from what there is', async () => {

@@ -15,6 +15,7 @@ import { zone, type Zone } from '../timestamps.js';
 import { holesOfUnusable } from './holes.js';
 import { COLUMN_NAMES, readRequest, type ColumnName, type Columns } from './request-row.js';
 import { supersededAttempts } from './attempts.js';
+import { duplicateRows } from './duplicate-rows.js';
 
 const NAME = 'requests';
 
@@ -69,6 +70,7 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
   let before: Instant | undefined;
   const told = new Set<string>();
   let repeated = 0;
+  const duplicates = duplicateRows(file.label);
   for await (const row of table.rows()) {
     if (!wanted(row)) {
       left += 1;
@@ -89,7 +91,8 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
       repeated += 1;
       continue;
     }
-    if (same !== undefined) told.add(same);
+    if (same === undefined) duplicates.see(row, read);
+    else told.add(same);
     if (read.id !== undefined && read.attempt !== undefined) attempts.add(read.id, read.attempt, rows.length);
     const model = read.model ?? entry.model;
     rows.push({
@@ -117,6 +120,7 @@ async function* events(entry: RecordedServingEntry, local: Zone, { columns: name
   yield* tally.flagged();
   for (const [note, count] of notes) yield noteFlag(note, count, file.label);
   if (repeated > 0) yield { kind: 'flagged', code: 'REPEATED_REQUEST', count: repeated, detail: `${file.label}: ${repeated} rows tell a request that was told before (same id, same times); each is counted once` };
+  yield* duplicates.flagged();
   yield { kind: 'watermark', at: lastEnd(said) };
 }
 

@@ -17,6 +17,7 @@ import type { LogContext, LogDialect, LogLine, LogParser } from './dialect.js';
 import { hostZone, learnZone } from './live-zone.js';
 import { lookAtLog } from './look.js';
 import { placeOf, placeShape, type LogPlace } from './places.js';
+import { COPY, printedTwice } from './printed-twice.js';
 import { readerOptions } from './reader-options.js';
 
 const QUIET_SECONDS = 1;
@@ -53,6 +54,7 @@ async function* follow(dialect: Pick<LogDialect, 'isOf' | 'isCut'>, parserOf: (c
   const start = context.now();
   const clock = liveClock({ zone: tz, host: hostZone(), utc: zone('UTC') });
   const assembler = lineAssembler(dialect, clock);
+  const twice = printedTwice((text) => dialect.isOf(text));
   const reports = reportsOf(label, clock, start);
   let old = true;
   const parser = parserOf({ label, clock, used: () => undefined, skip: (line, reason) => void (old || reports.skip(line.number, reason)) });
@@ -70,6 +72,10 @@ async function* follow(dialect: Pick<LogDialect, 'isOf' | 'isCut'>, parserOf: (c
     for (const line of lines) {
       old = line.arrived === undefined || (line.wrapped !== undefined && line.wrapped < start);
       const before = old;
+      if (twice.isCopy(line)) {
+        if (!before) reports.skip(line.number, COPY);
+        continue;
+      }
       yield* parser.line(line).filter((event) => (before ? event.kind === 'engine' : isNews(event, start)));
     }
   }

@@ -12,6 +12,7 @@ import { zone } from '../../timestamps.js';
 import { lineAssembler } from './assemble.js';
 import { recordedClock, type RecordedClock } from './clock.js';
 import type { LogClock, LogContext, LogDialect, LogLine, LogParser, Stamp } from './dialect.js';
+import { COPY, printedTwiceIn } from './printed-twice.js';
 import { readerOptions } from './reader-options.js';
 import { whichFile } from './which.js';
 
@@ -66,18 +67,24 @@ async function* read({ dialect, parserOf }: Bound, { file, tz, model }: Recorded
   const changed = await lastChange(file);
   const clock = recordedClock({ zone: zone(tz), year, lastChange: changed });
   const assembler = lineAssembler(dialect, clock);
+  const twice = await printedTwiceIn(file, dialect);
   let used = 0;
   const skip = (line: LogLine, reason: string): void => tally.skip(line.number, reason);
   const parser = parserOf({ label, clock: rememberingLast(clock), model, lastChange: changed, skip, used: () => void (used += 1) });
+  const eventsOf = (whole: LogLine): readonly ServingEvent[] => {
+    if (!twice.isCopy(whole)) return parser.line(whole);
+    skip(whole, COPY);
+    return [];
+  };
   for await (const lines of lineGroups(file)) {
     for (const line of lines) {
       const unusable = whyUnusable(line, dialect);
       if (unusable !== undefined) tally.skip(line.number, unusable);
       // `yield*` would wait once for each line that tells nothing, and most tell nothing.
-      else for (const whole of assembler.push(line)) for (const event of parser.line(whole)) yield event;
+      else for (const whole of assembler.push(line)) for (const event of eventsOf(whole)) yield event;
     }
   }
-  for (const whole of assembler.flush()) yield* parser.line(whole);
+  for (const whole of assembler.flush()) yield* eventsOf(whole);
   yield* parser.end();
   if (used === 0) throw await notOf(file, dialect.name, among, tally.flagged()[0]?.detail);
   yield* tally.flagged();

@@ -14,7 +14,8 @@
  */
 import { elapsed } from '@joulebook/shared/units.js';
 import { mostTokens } from '../plausible.js';
-import type { Counted, Counter, Look } from './look.js';
+import { TOKENS, type Counter, type Look } from './look.js';
+import { newSeries, type Seen } from './new-series.js';
 
 /** `doubtful`: it does not follow from what was before. */
 export type Course = 'on' | 'restarted' | 'doubtful';
@@ -28,16 +29,14 @@ const FASTER = 3;
 const SMALL_PART = 0.1;
 
 /** What is known of the counters before a look. */
-export interface Before {
-  readonly last: Look;
-  readonly totals: ReadonlyMap<string, Counter>;
+export interface Before extends Seen {
   /** The highest rate of each counter so far. */
   readonly fastest: ReadonlyMap<string, number>;
 }
 
 export function courseOf(look: Look, { last, totals }: Before): Course {
   if (hasOtherStart(look, last)) return (look.processStart ?? 0) > last.at - CLOCKS_DIFFER_SECONDS ? 'restarted' : 'doubtful';
-  return fallenIn(look, totals).length > 0 || leaptIn(look, last, totals).length > 0 ? 'doubtful' : 'on';
+  return fallenIn(look, totals).length > 0 || leaptIn(look, { last, totals }).length > 0 ? 'doubtful' : 'on';
 }
 
 function hasOtherStart(look: Look, last: Look): boolean {
@@ -65,20 +64,23 @@ export function verdictOn(look: Look, before: Before): Verdict {
     const tokens = own.filter(({ counts }) => TOKENS.has(counts));
     return (tokens.length > 0 ? tokens : own).every(isNearZero);
   });
-  const leapt = leaptIn(look, last, totals).map(({ process }) => process);
+  const leapt = leaptIn(look, before).map(({ process }) => process);
   return { restarted: new Set(restarted.filter((process) => !leapt.includes(process))), replaced: new Set([...processes.filter((process) => !restarted.includes(process)), ...leapt]) };
 }
-
-const TOKENS: ReadonlySet<Counted> = new Set<Counted>(['prompt', 'input', 'output']);
 
 interface Fallen extends Counter {
   readonly key: string;
   readonly total: number;
 }
 
-/** Counters that moved by more than any server can do. One that was not there counts from 0. */
-const leaptIn = (look: Look, last: Look, totals: ReadonlyMap<string, Counter>): Counter[] =>
-  [...look.counters].flatMap(([key, counter]) => (TOKENS.has(counter.counts) && counter.value - (totals.get(key)?.value ?? 0) > mostTokens(elapsed(last.at, look.at)) ? [counter] : []));
+/** Counters that moved by more than any server can do. One that was not there counts from 0, unless it was renamed or joined. */
+function leaptIn(look: Look, before: Seen): Counter[] {
+  const { last, totals } = before;
+  const { renamed, joined } = newSeries(look, before, new Set());
+  const known = new Set([...renamed.map(({ to }) => to), ...joined].flatMap(({ counters }) => [...counters.keys()]));
+  const most = mostTokens(elapsed(last.at, look.at));
+  return [...look.counters].flatMap(([key, counter]) => (TOKENS.has(counter.counts) && !known.has(key) && counter.value - (totals.get(key)?.value ?? 0) > most ? [counter] : []));
+}
 
 function fallenIn(look: Look, totals: ReadonlyMap<string, Counter>): Fallen[] {
   return [...look.counters].flatMap(([key, counter]) => {

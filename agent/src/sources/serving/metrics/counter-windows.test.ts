@@ -173,6 +173,50 @@ describe('counters that do not go on', () => {
   });
 });
 
+const models = (events: readonly ServingEvent[]): unknown[] => windowsIn(events).map(({ model, tokens, requests }) => [model, tokens.input, tokens.output, requests]);
+
+describe('series that were not there', () => {
+  it('in place of one that is gone and as high go on from it, told once, under the new name', () => {
+    const events = play([
+      look(0, { 'prompt a a': 5e9, 'output a a': 900, 'ok a a': 7, 'prompt c c': 5, 'output c c': 5, 'ok c c': 0 }),
+      look(1, { 'prompt b b': 5e9 + 40, 'output b b': 930, 'ok b b': 9, 'prompt c c': 5, 'output c c': 6, 'ok c c': 0 }),
+      look(2, { 'prompt b b': 5e9 + 50, 'output b b': 931, 'ok b b': 9, 'prompt c c': 5, 'output c c': 6, 'ok c c': 0 }),
+    ]);
+    expect(models(events)).toEqual([['c', 0, 1, {}], ['b', 40, 30, { ok: 2 }], ['b', 10, 1, {}]]);
+    expect(events.filter((event) => event.kind === 'flagged')).toMatchObject([{ code: 'COUNTER_RENAMED', count: 1, detail: expect.stringMatching(/^test: before 1970-01-01T00:00:01.000Z/) as unknown }]);
+  });
+
+  it('are renamed back, and two at once, by how high they stand', () => {
+    const events = play([
+      look(0, { 'output a a': 900, 'output b b': 3000 }), look(1, { 'output x x': 910, 'output y y': 3020 }), look(2, { 'output b b': 3021, 'output a a': 911 }),
+    ]);
+    expect([outputs(events).reduce((sum, [, , output]) => sum + (output ?? 0), 0), codes(events)]).toEqual([32, ['COUNTER_RENAMED', 'COUNTER_RENAMED']]);
+  });
+
+  it('that stand lower than what is gone count from 0: another model, whose counters are new', () => {
+    const events = play([look(0, { 'output a a': 900, 'prompt a a': 50 }), look(1, { 'output b b': 30, 'prompt b b': 60 })]);
+    expect([models(events), codes(events)]).toEqual([[['b', 60, 30, undefined]], []]);
+  });
+
+  it('are no old ones by another name where the server began anew', () => {
+    const events = play([look(1000, { 'output a a': 900 }, { start: 5 }), look(1001, { 'output b b': 930 }, { start: 1000.5 })]);
+    expect([models(events), codes(events)]).toEqual([[['b', undefined, 930, undefined]], ['COUNTER_RESET']]);
+    const more = play([look(1000, { 'output - e0': 900 }, { start: 5 }), look(1001, { 'output - e0': 10, 'output - e1': 3e5 }, { start: 1000.5 })]);
+    expect([outputs(more), codes(more)]).toEqual([[[1000, 1001, 300_010]], ['COUNTER_RESET']]);
+  });
+
+  it.each([7e6, 7e12])('beside others, and at %d tokens a second later, are counted from where they stand, with all of their process', (value) => {
+    const events = play([look(0, { 'output - e0': 100 }), look(1, { 'output - e0': 110, 'output - e1': value, 'ok - e1': 5000 }), look(2, { 'output - e0': 115, 'output - e1': value + 20, 'ok - e1': 5001 })]);
+    expect(models(events)).toEqual([[undefined, undefined, 10, {}], [undefined, undefined, 25, { ok: 1 }]]);
+    expect(events.filter((event) => event.kind === 'flagged')).toMatchObject([{ code: 'COUNTER_JOINED', count: 1 }]);
+  });
+
+  it('count from 0 up to what can be counted since the last look', () => {
+    expect(outputs(play([look(0, { 'output - e0': 1 }), look(1, { 'output - e0': 1, 'output - e1': 1e5 })]))).toEqual([[0, 1, 1e5]]);
+    expect(outputs(play([look(0, { 'output - e0': 1 }), look(4, { 'output - e0': 1, 'output - e1': 4e5 })]))).toEqual([[0, 4, 4e5]]);
+  });
+});
+
 interface Moment {
   readonly engine: number;
   readonly grows: readonly [prompt: number, hits: number, output: number];

@@ -8,7 +8,8 @@
  *     window      ├ 100 ─┤├ 10+40+5 ─┤ ×  ├─── 20 ───────┤
  *
  * - The first look is the baseline: nothing is known of what was before it.
- * - Deltas are summed over every label set; one that appears later counts from 0.
+ * - Deltas are summed over every label set; one that appears later counts from 0, unless it is an old one by another name
+ *   or stands where it can't have come to since (`new-series.ts`).
  * - A look that is not whole (`whole-looks.ts`) or that says less than the one before (`counter-course.ts`) is not believed at
  *   once. Where a process began again, all its counters count in full from 0; what it counted between the last look and its
  *   end is lost; nothing can know it.
@@ -23,6 +24,7 @@ import { elapsed, seconds, toIso, tokens, type Instant, type Seconds } from '@jo
 import type { Flagged, HoleEvidence, TokenCounts, WindowEvidence } from '../../source.js';
 import { courseOf, verdictOn, type Before, type Verdict } from './counter-course.js';
 import type { Counted, Counter, Look, Work } from './look.js';
+import { newSeries, newSeriesFlags, sumsOf, type NewSeries } from './new-series.js';
 import { wholeLooks, type TakenLook } from './whole-looks.js';
 
 type CounterEvent = WindowEvidence | HoleEvidence | Flagged;
@@ -76,9 +78,24 @@ export function counterWindows({ label, period }: { readonly label: string; read
     ];
   }
 
-  /** What each counter moved by, summed by model; remembers the new totals. */
-  function amounts(look: Look): Map<string | undefined, Amounts> {
+  /** What was renamed goes on from where it stood, what joined from where it stands. */
+  function follow({ renamed, joined }: NewSeries): Map<string | undefined, Amounts> {
     const moved = new Map<string | undefined, Amounts>();
+    for (const { from, to } of renamed) {
+      const ofModel = moved.get(to.model) ?? new Map<Counted, number>();
+      for (const [counts, value] of sumsOf(from)) ofModel.set(counts, (ofModel.get(counts) ?? 0) - value);
+      moved.set(to.model, ofModel);
+      for (const key of from.counters.keys()) totals.delete(key);
+      const hits = (surplusHits.get(from.model) ?? 0) + (from.model === to.model ? 0 : (surplusHits.get(to.model) ?? 0));
+      surplusHits.delete(from.model);
+      surplusHits.set(to.model, hits);
+    }
+    for (const { counters } of joined) for (const [key, counter] of counters) totals.set(key, counter);
+    return moved;
+  }
+
+  /** What each counter moved by, summed by model; remembers the new totals. */
+  function amounts(look: Look, moved: Map<string | undefined, Amounts>): Map<string | undefined, Amounts> {
     for (const [key, counter] of look.counters) {
       const delta = counter.value - (totals.get(key)?.value ?? 0);
       if (last && totals.has(key)) fastest.set(key, Math.max(fastest.get(key) ?? 0, delta / (look.at - last.at)));
@@ -128,8 +145,9 @@ export function counterWindows({ label, period }: { readonly label: string; read
 
   function windowsTo(look: Look, verdict: Verdict, lacks: boolean): CounterEvent[] {
     const from = last;
-    const flags = forget(look, verdict);
-    const moved = amounts(look);
+    const fresh: NewSeries = from ? newSeries(look, { last: from, totals }, new Set([...verdict.restarted, ...verdict.replaced])) : { renamed: [], joined: [] };
+    const flags = [...forget(look, verdict), ...newSeriesFlags(label, fresh, look.at)];
+    const moved = amounts(look, follow(fresh));
     last = look;
     if (!from) return [];
     const hole: HoleEvidence = { kind: 'hole', from: from.at, to: look.at, reason: `${label}: no look at the counters for ${elapsed(from.at, look.at).toFixed(3)} s` };

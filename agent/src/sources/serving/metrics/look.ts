@@ -9,6 +9,8 @@ import type { Instant } from '@joulebook/shared/units.js';
  */
 export type Counted = Tokens | Outcome | Work;
 type Tokens = 'prompt' | 'input' | 'cachedInput' | 'output';
+/** Counted by their number, so that it can be told how many there may be. */
+export const TOKENS: ReadonlySet<Counted> = new Set<Counted>(['prompt', 'input', 'output']);
 export type Work = 'prefillTokens' | 'prompts' | 'decodeSteps' | 'sequenceSeconds' | 'prefillSeconds' | 'decodeSeconds';
 
 export interface Counter {
