@@ -9,7 +9,8 @@ const ALONE = ['agent/src/sources/power/power-contract.test.ts', 'test/nvml/*.te
 export default defineConfig({
   // Unit tests run on the sources of every package, never on a stale build; end-to-end tests start the built programs.
   resolve: { conditions: ['source'] },
-  ssr: { resolve: { conditions: ['source', 'node', 'import', 'module', 'default'] } },
+  // Not `import`: it would be a condition of `require` too, which then finds modules where packages keep a function for it.
+  ssr: { resolve: { conditions: ['source', 'node', 'module'] } },
   test: {
     testTimeout: 20_000,
     pool: 'forks',

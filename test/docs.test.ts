@@ -13,27 +13,21 @@ import { agentSettings } from '@joulebook/agent/settings.js';
 import { planOf, simulationSchema } from '@joulebook/agent/simulate/recording.js';
 import { livePowerKinds, liveServingKinds, powerFormats, servingFormats } from '@joulebook/agent/sources/index.js';
 import { SETTINGS as collectorSettings } from '@joulebook/collector/settings.js';
+import { defaultText } from '@joulebook/shared/sample.js';
 import { environmentName, loadSettings, type Settings } from '@joulebook/shared/settings.js';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { z } from 'zod';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const README = join(ROOT, 'README.md');
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 
+const code = (text: string | undefined): string => (text === undefined ? '' : `\`${text}\``);
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
-/** What the schema takes when nothing is said; what a machine decides for itself (its name) is told in words. */
-function byDefault(name: string, schema: z.ZodType): string {
-  if (name === 'node' || !(schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)) return '';
-  const value = schema.def.defaultValue;
-  return `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
-}
-
 function settingsTable(settings: Settings): string {
-  const rows = Object.entries(settings).map(([name, { schema, description, secret }]) => [`\`${name}\``, `\`${environmentName(name)}\``, byDefault(name, schema), `${cell(description)}${secret ? ' Secret: never logged.' : ''}`]);
+  const rows = Object.entries(settings).map(([name, one]) => [`\`${name}\``, `\`${environmentName(name)}\``, code(defaultText(one)), `${cell(one.description)}${one.secret ? ' Secret: never logged.' : ''}`]);
   return table(['setting', 'environment', 'default', 'what it is'], rows);
 }
 const sourcesTable = (sources: readonly { name: string; summary: string }[]): string => table(['name', 'what it reads'], sources.map(({ name, summary }) => [`\`${name}\``, cell(summary)]));
@@ -96,6 +90,11 @@ const READERS: Readonly<Record<string, (snippet: Snippet) => Promise<unknown>>> 
     // What is not said would be looked for on this machine.
     return openSources({ ...settings, power: settings.power ?? [], serving: settings.serving ?? [] }, LOG);
   },
+  async 'collector.yaml'({ text }) {
+    const file = join(mkdtempSync(join(tmpdir(), 'joulebook-docs-')), 'collector.yaml');
+    writeFileSync(file, text);
+    return loadSettings(collectorSettings, { environment: {}, file });
+  },
   'recording.yaml': ({ text, where }) => Promise.resolve(openRecording({ base: ROOT, manifest: checkManifest(parse(text), where, 'node') })),
   'scenario.yaml': ({ text, where }) => Promise.resolve(planOf(simulationSchema.parse(parse(text)), where)),
 };
@@ -107,7 +106,7 @@ describe('YAML in the documents', () => {
 
   it.each(snippets.map((snippet) => [snippet.where, snippet] as const))('%s is understood', async (where, snippet) => {
     const read = READERS[snippet.file];
-    if (!read) throw new Error(`${where}: begin the block with '# agent.yaml', '# recording.yaml' or '# scenario.yaml'`);
+    if (!read) throw new Error(`${where}: begin the block with '# agent.yaml', '# collector.yaml', '# recording.yaml' or '# scenario.yaml'`);
     await expect(read(snippet)).resolves.toBeDefined();
   });
 });

@@ -2,12 +2,10 @@
  * The composition root. Reads top to bottom as the pipeline does:
  *
  *   power sources ─▶ integrator ─▶┐
- *                                 ├─▶ correlator ─▶ slicer ─▶ spool ─▶ shipper ─▶ collector
+ *                                 ├─▶ correlator ─▶ slicer ─▶ outlet: spool ─▶ shipper ─▶ collector
  *   serving sources ─────────────▶┘
  */
-import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
-import { encodeBatch, SCHEMA_VERSION, type HostFacts } from '@joulebook/shared/batch.js';
+import type { HostFacts } from '@joulebook/shared/batch.js';
 import { sliceClock, type Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
@@ -20,13 +18,12 @@ import { chooser } from './sampler/chooser.js';
 import { integrator } from './sampler/integrator.js';
 import { either } from './schedule/signals.js';
 import { ticks } from './schedule/ticker.js';
-import { httpTransport } from './shipper/http.js';
-import { shipper } from './shipper/shipper.js';
+import type { Watch } from './metrics/metrics.js';
+import { outlet, type OutletOptions, type OutletState } from './shipper/outlet.js';
 import type { Deployment } from './sources/deployments.js';
 import type { Tenants } from './sources/power/nvidia/gpu-tenants.js';
 import type { Channel, LiveContext, LivePower, LiveServing } from './sources/source.js';
 import { lifeMark } from './spool/life-mark.js';
-import { openSpool } from './spool/spool.js';
 
 export interface ServingSource {
   readonly deployment: string;
@@ -35,14 +32,8 @@ export interface ServingSource {
   readonly counts: boolean;
 }
 
-export interface AgentParts {
-  readonly node: string;
-  readonly site?: string | undefined;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly slice: Seconds;
+export interface AgentParts extends Pick<OutletOptions, 'node' | 'site' | 'labels' | 'slice' | 'dataDir' | 'spool' | 'collectors' | 'catchUpRate' | 'batchAge' | 'log'> {
   readonly evidenceDelay: Seconds;
-  readonly dataDir: string;
-  readonly collector: { readonly url: string; readonly token?: string | undefined };
   readonly power: readonly LivePower[];
   readonly serving: readonly ServingSource[];
   readonly deployments: readonly Deployment[];
@@ -53,9 +44,12 @@ export interface AgentParts {
   /** What the machine is; sent with the first batch that is made once it is known. */
   readonly host?: Promise<HostFacts> | undefined;
   readonly clock: Clock;
-  readonly log: LiveContext['log'];
   /** What measuring costs; stated in gauges of the node. */
   readonly bill: Bill;
+  /** How it goes, for an operator. */
+  readonly watch: Watch;
+  /** Asked when the signal has aborted: the agent goes on with other settings, so nothing waits for a last send. */
+  readonly goesOn: () => boolean;
   readonly environment: NodeJS.ProcessEnv;
 }
 
@@ -63,8 +57,6 @@ export interface AgentParts {
 const TENANCY_EVERY_SECONDS = 15;
 /** Slice time moves by a second a tick; further than this in one tick is a leap. */
 const LEAP_SECONDS = 60;
-/** A collector takes no more slices than so many in one batch. */
-const SLICES_PER_BATCH = 5_000;
 /** How often the agent states what it costs itself. */
 const BILL_EVERY_SECONDS = 10;
 /** A pause between two lives of an agent that is worth telling. */
@@ -86,35 +78,45 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   const periods = new Map<string, Seconds>();
   const periodOf = (channel: Channel): Seconds => channel.period ?? periods.get(channel.id) ?? seconds(1);
   const choose = chooser(parts.preference, periodOf);
-  const take = intake(integrator(periodOf, { from: begin, to: instant(Infinity) }), choose, facts);
+  const { watch } = parts;
+  const counting: typeof facts = {
+    ...facts,
+    gap(gap) {
+      watch.gap(gap.channel.source);
+      facts.gap(gap);
+    },
+  };
+  const take = intake(integrator(periodOf, { from: begin, to: instant(Infinity) }), choose, counting);
   /** How far each channel and each serving source has spoken. */
   const spoken = new Map<string, Instant>();
-
-  const spool = await openSpool(join(parts.dataDir, 'spool'), { report: (flagged) => log.warn(flagged.detail, { code: flagged.code }) });
-  const shipping = shipper({ spool, transport: httpTransport(parts.collector), log });
+  const channels = new Map<string, Channel>();
 
   const alive = await lifeMark(parts.dataDir);
   if (alive.last !== undefined && begin - alive.last > RESTART_SECONDS) {
     facts.flag({ kind: 'flagged', code: 'AGENT_RESTARTED', detail: `the agent kept nothing between ${toIso(alive.last)} and ${toIso(begin)}: it was stopped, and what it had not yet written down is lost`, count: 1 });
   }
 
+  const failed = new AbortController();
+  const fail = (error: unknown): void => failed.abort(error);
+  const out = await outlet({ ...parts, now, flag: (flagged) => facts.flag(flagged), kept: (until) => alive.mark(until), failed: fail });
+
+  let bookedTo = begin;
+  watch.begins(() => ({
+    outlet: out.state,
+    bookingDelay: elapsed(bookedTo, now()),
+    evidence: parts.serving.map(({ deployment, source }, index) => ({ deployment, source: source.description, delay: elapsed(spoken.get(servingName(index)) ?? begin, now()) })),
+    readings: [...channels.values()].map(({ id, source, device }) => ({ source, device, age: elapsed(spoken.get(id) ?? begin, now()) })),
+  }));
+  const put = (closed: readonly Slice[]): void => {
+    watch.closed(closed);
+    out.put(closed);
+  };
+
   /** Energy must be able to wait for the next reading of the slowest sensor. */
   const evidenceDelay = Math.max(parts.evidenceDelay, 3 * Math.max(0, ...parts.power.map(({ period }) => period)));
   log.info(`energy waits up to ${Math.round(evidenceDelay)} s for evidence and readings; it is booked as soon as they are there`);
 
-  let host: HostFacts | undefined;
-  void parts.host?.then((found) => (host = found)).catch((error: unknown) => log.warn(`host facts are not known: ${messageOf(error)}`));
-
-  async function keep(closed: readonly Slice[]): Promise<void> {
-    for (let from = 0; from < closed.length; from += SLICES_PER_BATCH) await append(closed.slice(from, from + SLICES_PER_BATCH));
-    if (closed.length > 0) await alive.mark(closed.reduce((latest, { to }) => Math.max(latest, to), 0));
-  }
-
-  async function append(closed: readonly Slice[]): Promise<void> {
-    const told = host;
-    await spool.append((sequence, stream) => gzipSync(encodeBatch({ schema: SCHEMA_VERSION, stream, sequence, node: parts.node, ...(told && { host: told }), slices: [...closed] }), { level: 1 }));
-    host = undefined;
-  }
+  void parts.host?.then((found) => out.tellHost(found)).catch((error: unknown) => log.warn(`host facts are not known: ${messageOf(error)}`));
 
   const sources = new AbortController();
   const context: LiveContext = { now, environment: parts.environment, bill: parts.bill, signal: sources.signal, log };
@@ -124,16 +126,18 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
       if (event.kind === 'reading') {
         if (!periods.has(event.channel.id)) {
           periods.set(event.channel.id, source.period);
+          channels.set(event.channel.id, event.channel);
           if (event.channel.use !== 'check') facts.watch(event.channel);
         }
         spoken.set(event.channel.id, event.at);
+        watch.reading(event.channel.source);
       } else if (event.kind === 'flagged') facts.flag(event);
       take(event);
     }
   }
 
   async function readServing({ deployment, source, counts }: ServingSource, index: number): Promise<void> {
-    const name = `serving/${index}`;
+    const name = servingName(index);
     // Beside another source that counts, it may tell only the requests of its own clients.
     const tellsAll = source.tellsRequests === true && (counts || !parts.serving.some((other) => other.deployment === deployment && other.counts));
     spoken.set(name, begin);
@@ -165,10 +169,12 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   /** Energy waits for the slowest that still speaks, but not for longer than the evidence delay. */
   const settled = (): Instant => instant(Math.max(Math.min(now(), choose.settled(), ...spoken.values()), now() - evidenceDelay));
 
+  reading.catch(fail);
+
   let billed = begin;
   function stateBill(upTo: Instant): void {
     if (upTo - billed < BILL_EVERY_SECONDS) return;
-    for (const { gauge, value } of parts.bill.statement(elapsed(billed, upTo))) facts.held(undefined, gauge, value, billed, upTo);
+    for (const { gauge, value } of [...parts.bill.statement(elapsed(billed, upTo)), ...spoolGauges(out.state)]) facts.held(undefined, gauge, value, billed, upTo);
     billed = upTo;
   }
 
@@ -187,28 +193,28 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
 
   let last = begin;
   /** A clock that was set far ahead, or a machine that slept: what lies between is not spelled out cell by cell. */
-  async function leap(at: Instant): Promise<void> {
+  function leap(at: Instant): void {
     const from = last;
     last = at;
     if (at - from <= LEAP_SECONDS) return;
     facts.finish(from);
-    await keep(slices.close(instant(at - parts.slice))).catch((error: unknown) => spoolRefused(error, log));
+    put(slices.close(instant(at - parts.slice)));
     facts.skip(at);
     log.warn(`time leapt by ${Math.round(at - from)} s; nothing was measured in between`);
     facts.flag({ kind: 'flagged', code: 'TIME_LEAPT', detail: `nothing was measured between ${toIso(from)} and ${toIso(at)}: the clock was set or the machine slept`, count: 1 });
   }
 
-  const shipped = shipping.run(signal);
   try {
-    for await (const tick of ticks(seconds(1), { monotonic: () => parts.clock.monotonic(), signal: either(signal, failure(reading)) })) {
+    for await (const tick of ticks(seconds(1), { monotonic: () => parts.clock.monotonic(), signal: either(signal, failed.signal) })) {
+      watch.ticked(tick.missed);
       if (tick.missed > 0) log.warn(`the agent was held up for ${tick.missed} s`);
-      await leap(now());
+      leap(now());
       void lookWhoSitsWhere(now());
       stateBill(now());
-      const booked = facts.advance(settled());
+      bookedTo = facts.advance(settled());
       // How long energy waits for evidence, readings and groups of readings; bounded by the evidence delay.
-      facts.held(undefined, 'agent.booking.delay', now() - booked, instant(now() - 1), now());
-      await keep(slices.close(booked)).catch((error: unknown) => spoolRefused(error, log));
+      facts.held(undefined, 'agent.booking.delay', now() - bookedTo, instant(now() - 1), now());
+      put(slices.close(bookedTo));
     }
   } finally {
     sources.abort();
@@ -216,15 +222,15 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
     for (const span of choose.finish()) facts.span(span);
     const end = now();
     facts.finish(end);
-    await keep(slices.finish(end)).catch((error: unknown) => spoolRefused(error, log));
-    await shipped;
+    put(slices.finish(end));
     await parts.tenants?.close();
-    await shipping.flushOnce(seconds(LAST_SEND_SECONDS));
-    await spool.close();
+    await out.close(seconds(parts.goesOn() ? 0 : LAST_SEND_SECONDS));
   }
-  // A source that failed in a way nobody foresaw ends the agent, and says why.
-  await reading;
+  // What failed in a way nobody foresaw ends the agent, and is said.
+  failed.signal.throwIfAborted();
 }
+
+const servingName = (index: number): string => `serving/${index}`;
 
 /** Of each deployment that several sources speak of. */
 function whoCounts(serving: readonly ServingSource[]): string[] {
@@ -236,16 +242,11 @@ function whoCounts(serving: readonly ServingSource[]): string[] {
   });
 }
 
-function spoolRefused(error: unknown, log: LiveContext['log']): void {
-  if (!(error instanceof TelemetryError)) throw error;
-  log.warn(`facts of this moment are lost: ${error.message}`, { code: error.code });
-}
+const spoolGauges = (state: OutletState): { readonly gauge: string; readonly value: number }[] => [
+  { gauge: 'agent.spool.batches', value: state.spooledBatches },
+  { gauge: 'agent.spool.bytes', value: state.spoolBytes },
+  { gauge: 'agent.spool.memory.batches', value: state.memoryBatches },
+  { gauge: 'agent.spool.lost', value: state.lostBatches },
+];
 
 const wait = (time: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, time * 1000).unref());
-
-/** Aborts when the work fails, so that nothing waits for what will not come. */
-function failure(work: Promise<unknown>): AbortSignal {
-  const controller = new AbortController();
-  work.catch(() => controller.abort());
-  return controller.signal;
-}

@@ -22,6 +22,8 @@ export type AgentValues = Values<typeof agentSettings>;
 /** A recording is played from here on, when everything else is up. */
 const PLAY_AFTER = seconds(1);
 
+export const collectorsOf = (settings: AgentValues): AgentParts['collectors'] => ({ urls: settings.collectorUrl, token: settings.token, tls: { ca: settings.collectorCa, cert: settings.collectorCert, key: settings.collectorKey } });
+
 export type Sources = Pick<AgentParts, 'power' | 'serving' | 'deployments' | 'labels' | 'tenants'>;
 
 /** @throws UsageError with every fault of the configuration; TelemetryError when there is nothing to measure with */

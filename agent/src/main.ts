@@ -5,6 +5,7 @@ import { doctorCommand } from './commands/doctor.js';
 import { recordCommand } from './commands/record.js';
 import { replayCommand } from './commands/replay.js';
 import { runCommand } from './commands/run.js';
+import { settingsCommand } from './commands/settings.js';
 import { simulateCommand } from './commands/simulate.js';
 import { AGENT_VERSION } from './version.js';
 
@@ -21,7 +22,7 @@ const program = new Command('joulebook-agent')
   .version(AGENT_VERSION)
   .configureHelp({ sortSubcommands: false })
   .exitOverride();
-for (const command of [runCommand(), doctorCommand(), replayCommand(), recordCommand(), simulateCommand()]) program.addCommand(command.exitOverride());
+for (const command of [runCommand(), doctorCommand(), replayCommand(), recordCommand(), simulateCommand(), settingsCommand()]) program.addCommand(command.exitOverride());
 
 try {
   await program.parseAsync();

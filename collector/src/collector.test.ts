@@ -122,22 +122,30 @@ describe('reading', () => {
 
   it('is not ready while the store does not answer', async () => {
     const real = await openDuckdb(':memory:');
-    const address = await started({}, { store: { ...real, extent: () => Promise.reject(new Error('gone')) } });
-    expect((await fetch(`${address}/readyz`)).status).toBe(503);
+    let asked = 0;
+    const gone = (): Promise<never> => {
+      asked += 1;
+      return Promise.reject(new Error('gone: /var/lib/secret'));
+    };
+    const address = await started({}, { store: { ...real, extent: gone }, clock: clockAt(0) });
+    const probes = await Promise.all(Array.from({ length: 20 }, () => fetch(`${address}/readyz`)));
+    expect(new Set(probes.map(({ status }) => status))).toEqual(new Set([503]));
+    expect(await probes[0]?.text()).not.toContain('secret');
+    expect(asked, 'the store is asked no more than once a second').toBeLessThan(5);
     expect((await fetch(`${address}/healthz`)).status).toBe(200);
     expect(await answer(fetch(`${address}/v1/report`))).toMatchObject([500, { error: 'INTERNAL' }]);
   });
 });
 
 describe('who may ask', () => {
-  it('needs the token for ingest, figures and the page, not for health and metrics', async () => {
+  it('needs the token for ingest, figures, metrics and the page, not for health', async () => {
     const address = await started({ token: TOKEN });
     const batch = batchOf([tokensFact()]);
     expect((await send(address, batch)).status).toBe(401);
     expect((await send(address, batch, { authorization: `Bearer ${TOKEN}x` })).status).toBe(401);
     expect((await send(address, batch, { authorization: `Bearer ${TOKEN}` })).status).toBe(200);
-    for (const path of ['/v1/report', '/v1/nodes', '/', '/nothing']) expect([path, (await fetch(`${address}${path}`)).status]).toEqual([path, 401]);
-    for (const path of ['/healthz', '/readyz', '/metrics']) expect([path, (await fetch(`${address}${path}`)).status]).toEqual([path, 200]);
+    for (const path of ['/v1/report', '/v1/nodes', '/metrics', '/', '/nothing']) expect([path, (await fetch(`${address}${path}`)).status]).toEqual([path, 401]);
+    for (const path of ['/healthz', '/readyz']) expect([path, (await fetch(`${address}${path}`)).status]).toEqual([path, 200]);
     const page = await fetch(`${address}/`, { headers: { authorization: `Basic ${Buffer.from(`me:${TOKEN}`).toString('base64')}` } });
     expect(page.status).toBe(200);
     expect((await fetch(`${address}/`)).headers.get('www-authenticate')).toBe('Basic realm="Joulebook"');
@@ -207,15 +215,18 @@ describe('the first page', () => {
   });
 
   it('is not blinded by a fact of the future', async () => {
-    const address = await started({}, { clock: clockAt(1000) });
-    await send(address, batchOf([...Array.from({ length: 60 }, (_, index) => energyFact({ from: 935 + index, joules: 1000 })), energyFact({ from: 1e8, joules: 7 })]));
+    // Ingest takes none; a store may have some of before.
+    const store = await openDuckdb(':memory:');
+    const address = await started({}, { clock: clockAt(1000), store });
+    await store.append(batchOf([...Array.from({ length: 60 }, (_, index) => energyFact({ from: 935 + index, joules: 1000 })), energyFact({ from: 1e8, joules: 7 })]));
     const page = await (await fetch(`${address}/`)).text();
     expect(page).toContain(`${iso(935)} – ${iso(995)}`);
     expect(page).toContain('<dd>100.0 %</dd>');
-    await send(address, batchOf([energyFact({ from: 1100, joules: 7 })], { sequence: 1 }));
+    await store.append(batchOf([energyFact({ from: 1100, joules: 7 })], { sequence: 1 }));
     expect(await (await fetch(`${address}/`)).text()).toContain(`– ${iso(1000)}`);
-    const only = await started({}, { clock: clockAt(1000) });
-    await send(only, batchOf([energyFact({ from: 1e8 })]));
+    const future = await openDuckdb(':memory:');
+    const only = await started({}, { clock: clockAt(1000), store: future });
+    await future.append(batchOf([energyFact({ from: 1e8 })]));
     expect(await (await fetch(`${only}/`)).text()).toContain('is its clock right?');
   });
 

@@ -1,24 +1,43 @@
 /** The composition root: store ← ingest, store → api, on one port. */
+import type { ServerOptions } from 'node:http';
 import { isIP, type AddressInfo } from 'node:net';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { systemClock, type Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
-import { guard } from './api/access.js';
-import { hardenReplies, serveApi } from './api/api.js';
+import { isLoopback, type Listen } from '@joulebook/shared/listen.js';
+import { openAudit } from './access/audit.js';
+import { guard } from './access/guard.js';
+import { secureHeaders } from './access/headers.js';
+import { openTls } from './access/tls.js';
+import { openTokens } from './access/tokens.js';
+import { explainFaults, serveApi } from './api/api.js';
+import { serveNodes } from './api/nodes.js';
+import { serveTokens } from './api/tokens.js';
+import { serveUpkeep } from './api/upkeep.js';
+import { serveVerify } from './api/verify.js';
+import { ClockOffsets } from './ingest/clock-offsets.js';
 import { ingest } from './ingest/ingest.js';
 import { createMetrics } from './ingest/metrics.js';
-import { checkServing, type CollectorSettings, type Listen } from './settings.js';
-import { openDuckdb } from './store/duckdb.js';
+import { checkServing, tokenFolderOf, type CollectorSettings } from './settings.js';
+import { openStore } from './store/open.js';
 import type { Store } from './store/store.js';
+import { keepsItself, scheduleUpkeep } from './upkeep/schedule.js';
 
 /** A client that never ends its request does not keep the collector from stopping. */
 const MOST_CLOSING_MILLISECONDS = 5000;
+const MOST_HEADER_BYTES = 16 * 1024;
+/** A slow client holds a connection no longer than this for one request; for its headers see the setting. */
+const REQUEST_MILLISECONDS = 60_000;
+/** Longer than agents keep an idle connection: it is they who end it, and never in the middle of a request. */
+const KEEP_ALIVE_MILLISECONDS = 72_000;
 
 export interface Collector {
   /** `http://127.0.0.1:9840`, with the port that was actually bound. */
   readonly address: string;
   /** Stops accepting, finishes requests in hand, then closes the store. */
   close(): Promise<void>;
+  /** Reads the certificates again. Tokens need no asking. */
+  reload(): Promise<void>;
 }
 
 interface Surroundings {
@@ -46,10 +65,14 @@ function endConnections(app: FastifyInstance): void {
   });
 }
 
-function addressOf(app: FastifyInstance, { host, port }: Listen): string {
+const limitsOf = ({ headerTimeout }: CollectorSettings): ServerOptions => ({
+  headersTimeout: headerTimeout * 1000, requestTimeout: REQUEST_MILLISECONDS, connectionsCheckingInterval: Math.min(2000, headerTimeout * 500), keepAliveTimeout: KEEP_ALIVE_MILLISECONDS, maxHeaderSize: MOST_HEADER_BYTES,
+});
+
+function addressOf(app: FastifyInstance, { host, port }: Listen, scheme: string): string {
   // Under `localhost` there may be two addresses; the name reaches both.
   const bound: AddressInfo | string | undefined = app.addresses()[0];
-  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${typeof bound === 'object' ? bound.port : port}`;
+  return `${scheme}://${isIP(host) === 6 ? `[${host}]` : host}:${typeof bound === 'object' ? bound.port : port}`;
 }
 
 /**
@@ -57,25 +80,41 @@ function addressOf(app: FastifyInstance, { host, port }: Listen): string {
  * @throws TelemetryError (`abort`) when the store can't be opened or the address is taken
  */
 export async function startCollector(settings: CollectorSettings, { log, clock = systemClock, store: given }: Surroundings): Promise<Collector> {
-  checkServing(settings);
-  const store = given ?? (await openDuckdb(settings.store));
+  const tokens = await openTokens(tokenFolderOf(settings), clock, (error) => log.error({ error: messageOf(error) }, 'the tokens can not be read again; those of before hold on'));
+  const closed = async (): Promise<boolean> => settings.token !== undefined || settings.tlsClientCa !== undefined || tokens.areKept();
+  checkServing(settings, await closed());
+  const audit = openAudit(log, clock);
+  const tls = await openTls(settings, log, audit);
+  if (!tls.secure && !isLoopback(settings.listen.host)) log.warn('tokens and facts travel in clear text: set tlsCert and tlsKey, or let a proxy with TLS stand before this collector');
+  const store = given ?? (await openStore(settings.store, { token: settings.storeToken }));
   const metrics = createMetrics();
-  const app = Fastify({ loggerInstance: log, logController: new LogController({ disableRequestLogging: true }), bodyLimit: settings.maxBodyBytes, forceCloseConnections: 'idle', requestTimeout: 60_000 });
+  const app = Fastify({ loggerInstance: log, logController: new LogController({ disableRequestLogging: true }), bodyLimit: settings.maxBodyBytes, forceCloseConnections: 'idle', serverFactory: (listener) => tls.serve(listener, limitsOf(settings)) });
   endConnections(app);
-  hardenReplies(app);
-  guard(app, settings.token);
-  ingest(app, store, metrics, clock, settings);
+  await secureHeaders(app, tls.secure);
+  explainFaults(app);
+  await guard(app, { settings, tokens, closed, audit, clock });
+  const clocks = new ClockOffsets();
+  ingest(app, { store, metrics, clock, clocks }, settings);
+  serveNodes(app, { store, metrics, clocks });
+  serveVerify(app, { store, clock });
+  serveTokens(app, tokens, audit, clock);
+  const upkeep = keepsItself(store) ? scheduleUpkeep({ store, settings, metrics, log, clock }) : undefined;
+  if (keepsItself(store)) serveUpkeep(app, { store, path: settings.store, settings });
   serveApi(app, { store, metrics, clock, defaults: settings });
   try {
     await app.listen({ ...settings.listen, listenTextResolver: () => 'listening' });
   } catch (error) {
+    await upkeep?.stop();
     await app.close();
     await store.close();
     throw explainListening(settings.listen, error);
   }
   return {
-    address: addressOf(app, settings.listen),
+    address: addressOf(app, settings.listen, tls.secure ? 'https' : 'http'),
+    reload: () => tls.reload(),
     async close() {
+      tls.close();
+      await upkeep?.stop();
       await app.close();
       await store.close();
     },

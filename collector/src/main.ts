@@ -24,7 +24,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-const code = await run(process.argv.slice(2), { environment: process.env, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, untilStopped });
+const code = await run(process.argv.slice(2), { environment: process.env, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, untilStopped, onReload: (listener) => process.on('SIGHUP', listener) });
 // A pipe is written in the background; leaving at once would cut it short.
 process.stdout.end();
 await finished(process.stdout).catch(() => undefined);

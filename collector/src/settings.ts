@@ -1,24 +1,9 @@
 /** Every setting of `joulebook`, declared once: flags, environment, file, help and documentation come from here. */
-import { isIP } from 'node:net';
+import { validate } from 'node-cron';
 import { z } from 'zod';
 import { UsageError } from '@joulebook/shared/errors.js';
-import { setting, type Values } from '@joulebook/shared/settings.js';
-
-export interface Listen {
-  readonly host: string;
-  /** 0: any free port. */
-  readonly port: number;
-}
-
-const LISTEN = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/i;
-
-const listen = z.string().transform((text, context): Listen => {
-  const [, ipv6, name, port] = LISTEN.exec(text.trim()) ?? [];
-  const host = ipv6 ?? name;
-  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) };
-  context.addIssue(`'${text}' is not host:port, e.g. 127.0.0.1:9840 or [::1]:9840`);
-  return z.NEVER;
-});
+import { isLoopback, listen } from '@joulebook/shared/listen.js';
+import { duration, setting, type Values } from '@joulebook/shared/settings.js';
 
 /** Settings come as numbers from a file and as text from elsewhere; an empty text is no number, though Number('') is 0. */
 function amount(least: number, integer = false) {
@@ -30,14 +15,43 @@ function amount(least: number, integer = false) {
   });
 }
 
+/** Seconds; null: for ever. */
+const keptFor = z.union([z.literal('forever').transform(() => null), duration.refine((length) => length >= 3600, 'must be at least 1h, or forever')]);
+
+/** Minute, hour, day of month, month, day of week, in UTC. */
+const schedule = z.string().refine((text) => validate(text), "is no cron expression like '20 3 * * *'");
+
 const MIB = 1024 * 1024;
 
 export const SETTINGS = {
-  store: setting(z.string().min(1).default('./data/joulebook.duckdb'), 'file of the embedded store, or :memory: to keep nothing'),
+  store: setting(z.string().min(1).default('./data/joulebook.duckdb'), 'file of the embedded store, :memory: to keep nothing, or http(s)://HOST:PORT?bucket=NAME&org=NAME of an InfluxDB or VictoriaMetrics, which several collectors may share'),
+  storeToken: setting(z.string().min(1).optional(), 'token for a store that is a server', { secret: true }),
   listen: setting(listen.prefault('127.0.0.1:9840'), 'host:port to serve on; port 0 takes a free one'),
-  token: setting(z.string().min(1).optional(), 'what agents and readers must present (Authorization: Bearer); without it only loopback addresses are served', { secret: true }),
+  token: setting(z.string().min(1).optional(), 'a token that may do everything: of `serve` the one to accept beside those that `joulebook token create` makes, of other commands the one to present', { secret: true }),
+  tokenFolder: setting(z.string().min(1).optional(), 'folder of the tokens with scopes; beside the file of the store (FILE.tokens) where not said'),
+  tlsCert: setting(z.string().min(1).optional(), 'certificate of the collector (PEM, with the chain): serves HTTPS'),
+  tlsKey: setting(z.string().min(1).optional(), 'its key (PEM)'),
+  tlsClientCa: setting(z.string().min(1).optional(), 'CA of the certificates that clients show (PEM); the names in a certificate are the nodes that it may write for'),
+  tlsClientCertificate: setting(z.enum(['required', 'optional']).default('required'), 'whether a client has to show a certificate, where tlsClientCa is set'),
+  batchesPerMinute: setting(amount(1, true).prefault(60_000), 'most batches a minute of one token from one address; more are told to come back'),
+  requestsPerMinute: setting(amount(1, true).prefault(1200), 'most other requests a minute of one token from one address'),
+  refusalsPerMinute: setting(amount(1, true).prefault(30), 'requests a minute of one address that may come without a token that is known; to more the answer is 429'),
+  headerTimeout: setting(duration.prefault('10s'), 'how long a client may take to send the headers of a request'),
+  collectorCa: setting(z.string().min(1).optional(), 'CA of the certificate of --collector (PEM), where the system does not know it'),
+  collectorCert: setting(z.string().min(1).optional(), 'certificate to show to --collector (PEM)'),
+  collectorKey: setting(z.string().min(1).optional(), 'its key (PEM)'),
   maxBodyBytes: setting(amount(1024, true).prefault(8 * MIB), 'largest body of one batch, as sent'),
   maxInflatedBytes: setting(amount(1024, true).prefault(64 * MIB), 'largest batch after decompression'),
+  maxWaitingBytes: setting(amount(1024, true).prefault(256 * MIB), 'memory for batches that were begun and not yet stored; beyond it agents are told to come back'),
+  maxSlices: setting(amount(1, true).prefault(100_000), 'most slices of one batch'),
+  maxLabels: setting(amount(0, true).prefault(32), 'most labels of one slice'),
+  maxSeries: setting(amount(1, true).prefault(50_000), 'most different series (device, phase, deployment, model, tenant, labels …) of one node in a day'),
+  maxAge: setting(duration.optional(), 'facts that are older are refused, e.g. 400d; without it they are taken however old'),
+  retentionRaw: setting(keptFor.prefault('14d'), 'how long facts are kept as agents sent them: 30d or forever; older ones are left as sums by minute, hour and day'),
+  retentionMinute: setting(keptFor.prefault('400d'), 'how long sums by minute are kept'),
+  retentionHour: setting(keptFor.prefault('forever'), 'how long sums by hour and day are kept'),
+  rollUpSchedule: setting(schedule.default('* * * * *'), 'when facts are summed by minute, hour and day: a cron expression, UTC'),
+  retainSchedule: setting(schedule.default('20 3 * * *'), 'when what is too old is deleted: a cron expression, UTC; begins up to 10 min later'),
   price: setting(amount(0).optional(), 'USD per kWh; without it no costs are given'),
   pue: setting(amount(1).optional(), 'power usage effectiveness of the facility, multiplies costs and carbon; 1 where not said'),
   carbon: setting(amount(0).optional(), 'g CO2e per kWh of the grid; without it no carbon is given'),
@@ -45,15 +59,18 @@ export const SETTINGS = {
 };
 export type CollectorSettings = Values<typeof SETTINGS>;
 
-/** True for addresses that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  if (isIP(host) === 4) return host.startsWith('127.');
-  return host === '::1' || host === 'localhost';
-}
+const isLocalStore = (store: string): boolean => !/^(?::memory:|[a-z][a-z0-9+.-]*:\/\/.*)$/is.test(store);
 
-/** Faults between settings. @throws UsageError */
-export function checkServing({ listen: { host }, token }: CollectorSettings): void {
-  if (token === undefined && !isLoopback(host)) {
-    throw new UsageError([`listen: ${host} can be reached by others; set a token (JOULEBOOK_TOKEN) or listen on 127.0.0.1`]);
+/** Beside a store that is a file; undefined where there is no such place and none is named. */
+export const tokenFolderOf = ({ tokenFolder, store }: Pick<CollectorSettings, 'tokenFolder' | 'store'>): string | undefined => tokenFolder ?? (isLocalStore(store) ? `${store}.tokens` : undefined);
+
+/**
+ * Faults between settings.
+ * @param closed whether everybody has to say who they are
+ * @throws UsageError
+ */
+export function checkServing({ listen: { host } }: CollectorSettings, closed: boolean): void {
+  if (!closed && !isLoopback(host)) {
+    throw new UsageError([`listen: ${host} can be reached by others; set a token (joulebook token create, or JOULEBOOK_TOKEN) or listen on 127.0.0.1`]);
   }
 }

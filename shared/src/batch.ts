@@ -42,7 +42,27 @@ export interface Batch {
 
 export const encodeBatch = (value: Batch): string => JSON.stringify(value);
 
-/** @throws TelemetryError (`discard`) naming what is wrong with the first few fields. */
+/** A message goes into logs and answers: what a sender wrote is in it, but not at any length. */
+const LONGEST_SAID = 200;
+const shortened = (text: string): string => (text.length <= LONGEST_SAID ? text : `${text.slice(0, LONGEST_SAID)}…`);
+
+/** Objects of JavaScript have no place for a field or label of this name: it would be dropped without a word. */
+const NAMELESS = /"__proto__"\s*:/;
+
+/** The version is a number where the sender is a program of ours; anything else is told by its type, since it may be of any size. */
+function wrongVersion(version: unknown): TelemetryError {
+  if (typeof version === 'number') {
+    const [older, newer] = version > SCHEMA_VERSION ? ['this program', 'the one that wrote it'] : ['the one that wrote it', 'this program'];
+    return new TelemetryError('BATCH_SCHEMA', `The batch has schema version ${version}; this program reads version ${SCHEMA_VERSION}. Update ${older} to the release of ${newer}; until then such batches are refused.`, 'discard');
+  }
+  const said = version === undefined ? 'no schema version' : `a schema version that is no number but of type ${typeof version}`;
+  return new TelemetryError('BATCH_SCHEMA', `The batch has ${said}; this program reads version ${SCHEMA_VERSION}. Only joulebook-agent makes such batches.`, 'discard');
+}
+
+/**
+ * A field that this schema version does not have is refused by name, never dropped: what it says might change what the others mean.
+ * @throws TelemetryError (`discard`) naming what is wrong with the first few fields.
+ */
 export function decodeBatch(text: string): Batch {
   let json: unknown;
   try {
@@ -51,12 +71,10 @@ export function decodeBatch(text: string): Batch {
     throw new TelemetryError('BATCH_NOT_JSON', 'The batch is not JSON; it may be cut short.', 'discard', { cause });
   }
   const version = typeof json === 'object' && json !== null && 'schema' in json ? json.schema : undefined;
-  if (version !== SCHEMA_VERSION) {
-    const said = version === undefined ? 'no schema version' : `schema version ${JSON.stringify(version)}`;
-    throw new TelemetryError('BATCH_SCHEMA', `The batch has ${said}; this program reads version ${SCHEMA_VERSION}. Use agent and collector of the same release.`, 'discard');
-  }
+  if (version !== SCHEMA_VERSION) throw wrongVersion(version);
+  if (NAMELESS.test(text)) throw new TelemetryError('BATCH_INVALID', 'The batch is not valid: a field or label is named __proto__.', 'discard');
   const result = batch.safeParse(json);
   if (result.success) return result.data;
-  const faults = result.error.issues.slice(0, 3).map((issue) => `${issue.path.join('.') || 'batch'}: ${issue.message}`);
+  const faults = result.error.issues.slice(0, 3).map((issue) => shortened(`${issue.path.join('.') || 'batch'}: ${issue.message}`));
   throw new TelemetryError('BATCH_INVALID', `The batch is not valid: ${faults.join('; ')}.`, 'discard');
 }

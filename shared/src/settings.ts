@@ -13,11 +13,13 @@ export interface Setting<T extends z.ZodType = z.ZodType> {
   readonly schema: T;
   readonly description: string;
   readonly secret?: boolean;
+  /** Its default is another on every machine: the description tells it. */
+  readonly byMachine?: boolean;
 }
 export type Settings = Readonly<Record<string, Setting>>;
 export type Values<S extends Settings> = { [K in keyof S]: z.output<S[K]['schema']> };
 
-export const setting = <T extends z.ZodType>(schema: T, description: string, options: { secret?: boolean } = {}): Setting<T> => ({ schema, description, ...options });
+export const setting = <T extends z.ZodType>(schema: T, description: string, options: { secret?: boolean; byMachine?: boolean } = {}): Setting<T> => ({ schema, description, ...options });
 
 /** `collectorUrl` → `JOULEBOOK_COLLECTOR_URL`. */
 export const environmentName = (name: string): string => `JOULEBOOK_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;

@@ -25,6 +25,13 @@ const LONGEST_SECONDS = 10 * 86_400;
 const MOST_CASES = 1e12;
 
 const count = z.int().min(0, 'must not be negative').max(MOST_CASES, `must be at most ${MOST_CASES} cases`);
+/** What is learnt later corrects what was told: then it is negative. Sums of 9,000 of the largest are exact. */
+const signedCount = z.int().min(-MOST_CASES, `must be at least ${-MOST_CASES} cases`).max(MOST_CASES, `must be at most ${MOST_CASES} cases`);
+/** 10 days of an exabyte in bytes. Beyond, sums would leave what a double holds. */
+const MOST_VALUE = 1e24;
+const value = z.number().min(-MOST_VALUE, `must be at least ${-MOST_VALUE}`).max(MOST_VALUE, `must be at most ${MOST_VALUE}`);
+/** On the latency scale below: from nanoseconds to years. */
+const cell = z.int().min(-120, 'must be at least -120').max(120, 'must be at most 120');
 /** Tables of runs without a start are laid out from 0 on. */
 const time = z.int().min(0, 'must not be before 1970').transform(epochMicros);
 const bookedEnergy = z.int().transform(microjoules);
@@ -70,7 +77,7 @@ export const energySlice = z.strictObject({
    */
   divisionMicrojoules: drawnEnergy.optional(),
   /** J²: what reading at instants adds to the error. Independent from slice to slice, so variances add up. */
-  samplingVariance: z.number().min(0).optional(),
+  samplingVariance: value.min(0, 'must not be negative').optional(),
   /** The nodes that a wide sensor reads for, e.g. those on a PDU's outlets; absent: its own node alone. */
   contains: z.array(name).min(1).max(4096).optional(),
   /** Attributes, not part of the key. */
@@ -84,7 +91,7 @@ export const tokensSlice = z.strictObject({
   ...dimensions,
   tenant: name.optional(),
   token: z.enum(TOKEN_KINDS),
-  count: z.int(),
+  count: signedCount,
 });
 
 /** Requests when they ended, in one joint cell of the latency scale (absent: that latency is not known). */
@@ -93,12 +100,12 @@ export const requestsSlice = z.strictObject({
   ...dimensions,
   tenant: name.optional(),
   outcome: z.enum(OUTCOMES),
-  ttftBucket: z.int().optional(),
-  tpotBucket: z.int().optional(),
-  requests: z.int(),
-  inputTokens: z.int(),
-  cachedInputTokens: z.int(),
-  outputTokens: z.int(),
+  ttftBucket: cell.optional(),
+  tpotBucket: cell.optional(),
+  requests: signedCount,
+  inputTokens: signedCount,
+  cachedInputTokens: signedCount,
+  outputTokens: signedCount,
   /** Recordings only: the request this fact is about. */
   request: name.optional(),
   /** Input tokens of each request, cached ones included: band k holds 2^k to 2^(k+1) − 1; 0 tokens are in band 0. */
@@ -119,9 +126,9 @@ export const gaugeSlice = z.strictObject({
   ...dimensions,
   device: name.optional(),
   gauge: name,
-  valueSeconds: z.number(),
+  valueSeconds: value,
   seconds: span,
-  max: z.number(),
+  max: value,
 });
 
 /** A reservation about the facts of this slice; with `of`, it concerns `count` of so many cases. */
@@ -138,6 +145,8 @@ export const flagSlice = z.strictObject({
 
 export const slice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]).superRefine((fact, context) => {
   if (fact.to < fact.from) context.addIssue({ code: 'custom', path: ['to'], message: 'must not be before from' });
+  // A flag may tell of a month; a measured fact of such a length would keep every other writer of its time apart.
+  if (fact.kind !== 'flag' && fact.to - fact.from > LONGEST_SECONDS * 1e6) context.addIssue({ code: 'custom', path: ['to'], message: `must be at most ${LONGEST_SECONDS} s (10 days) after from` });
   if (fact.kind === 'energy' && fact.modelledMicrojoules > fact.microjoules) context.addIssue({ code: 'custom', path: ['modelledMicrojoules'], message: 'is a part of microjoules and must not be more' });
 });
 export type EnergySlice = z.infer<typeof energySlice>;

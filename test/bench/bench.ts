@@ -12,6 +12,11 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   attribution: { summary: 'error of prefill and decode joules against the truth of simulated servers   [--tuning] [--rounds 2] [--duration 10m] [--only TEXT]', run: async (options) => (await import('./attribution.js')).attribution(options) },
   sampler: { summary: 'CPU and memory of reading 8 GPUs at 10 Hz: the source nvml against starting nvidia-smi, and systeminformation   [--seconds 60]', run: async (options) => (await import('./sampler.js')).sampler(options) },
   day: { summary: 'replay of a day of a busy vLLM server beside 8 GPUs: speed, memory against 2 h, tokens and energy   [--hours 24] [--gpus 8]', run: async (options) => (await import('./day.js')).day(options) },
+  fuzz: { summary: 'random and mutated batches over HTTP to a collector: no crash, bounded memory, no wrong sum   [--bodies 1000000] [--seed N]', run: async (options) => (await import('./fuzz.js')).fuzz(options) },
+  outage: { summary: 'the collector away for a day of one 8-GPU node: nothing lost, time to catch up, memory, lateness of live data   [--hours 24] [--pace 1]', run: async (options) => (await import('./outage.js')).outage(options) },
+  query: { summary: 'report by model and phase over 30 days of 1,000 GPUs from the embedded store: p50 and p99, and what summing an hour takes   [--gpus 1000] [--days 30] [--runs 100]', run: async (options) => (await import('./query.js')).query(options) },
+  chaos: { summary: 'kill -9 of agents, collector and store in random rounds under load, with network cuts and duplicates: lost and double   [--rounds 300] [--seed N] [--store duckdb|influxdb|victoria]', run: async (options) => (await import('./chaos.js')).chaos(options) },
+  stores: { summary: 'stores that are servers (VictoriaMetrics, InfluxDB 1.6) and their collectors killed again and again under load: lost and double, by round   [--rounds 10]', run: async (options) => (await import('./stores.js')).stores(options) },
 };
 
 const [name, ...options] = process.argv.slice(2);

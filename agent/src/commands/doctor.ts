@@ -3,10 +3,12 @@ import { loadSettings } from '@joulebook/shared/settings.js';
 import Table from 'cli-table3';
 import { Command } from 'commander';
 import { bill } from '../bill/bill.js';
+import { collectorsOf } from '../configured.js';
 import { booksFrom } from '../doctor/booked.js';
 import { examinePower, findingOf, type ChannelFinding, type Examined, type SourceFinding } from '../doctor/sources.js';
 import { examineServing, type ServingEntry, type ServingFinding } from '../doctor/serving.js';
-import { examineCollector, examineSpool, type Finding } from '../doctor/surroundings.js';
+import { examineSpool } from '../doctor/spool.js';
+import { examineCollectors, type Finding } from '../doctor/surroundings.js';
 import { agentSettings, type LiveServingEntry } from '../settings.js';
 import { nvidiaInventory, type NvidiaInventory } from '../sources/power/nvidia/nvidia-inventory.js';
 import { livePowerKinds, liveServingKinds } from '../sources/index.js';
@@ -50,13 +52,13 @@ async function doctor(flags: { config?: string; json?: boolean }): Promise<void>
     nvidiaInventory(process.env).catch(() => null),
     Promise.all(asked.map((each) => examinePower(each, context, costs))),
     examineServing(settings.serving?.map(servingEntry), liveServingKinds, context),
-    examineCollector({ url: settings.collectorUrl, token: settings.token }),
-    examineSpool(settings.dataDir),
+    examineCollectors(collectorsOf(settings)),
+    examineSpool(settings.dataDir, settings),
   ]);
 
   const booked = booksFrom(examined.flatMap(({ heard }) => heard), livePowerKinds.map((kind) => kind.name));
   const power = examined.map(({ heard, ...finding }) => ({ ...finding, channels: heard.map((each) => findingOf(each, booked.has(each.channel.id))) }));
-  const surroundings = [...collector, spool];
+  const surroundings = [...collector, ...spool];
   const measuring = power.some(({ state }) => state === 'ok');
   const broken = asked.some(({ options }, index) => options !== undefined && power[index]?.state !== 'ok') || (settings.serving !== undefined && serving.some(({ state }) => state !== 'ok'));
   const diagnosis: Diagnosis = {

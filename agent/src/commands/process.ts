@@ -9,10 +9,48 @@ export function stopSignal(): AbortSignal {
   return stop.signal;
 }
 
+/** Each time that a signal asks for the settings to be read again; what came while nobody waited counts once. */
+export interface Hangups {
+  /** False when the signal aborts. */
+  next(signal: AbortSignal): Promise<boolean>;
+}
+
+/** SIGHUP ends no agent from here on. */
+export function hangups(): Hangups {
+  let pending = false;
+  let wake = (): void => undefined;
+  process.on('SIGHUP', () => {
+    pending = true;
+    wake();
+  });
+  return {
+    async next(signal) {
+      if (!pending && !signal.aborted) await Promise.race([new Promise<void>((resolve) => (wake = resolve)), aborted(signal)]);
+      const asked = pending && !signal.aborted;
+      if (asked) pending = false;
+      return asked;
+    },
+  };
+}
+
+export interface Log {
+  readonly log: LiveContext['log'];
+  level(level: string): void;
+}
+
 /** JSON lines on stderr. */
 export function logTo(level: string): LiveContext['log'] {
+  return openLog(level).log;
+}
+
+export function openLog(level: string): Log {
   const logger = pino({ level }, pino.destination({ fd: 2, sync: true }));
-  return { info: (message, fields) => logger.info(fields ?? {}, message), warn: (message, fields) => logger.warn(fields ?? {}, message) };
+  return {
+    log: { info: (message, fields) => logger.info(fields ?? {}, message), warn: (message, fields) => logger.warn(fields ?? {}, message) },
+    level(next) {
+      logger.level = next;
+    },
+  };
 }
 
 /** Resolves, to nothing, when the signal aborts: what is still starting is not waited for. */

@@ -2,17 +2,21 @@ import { systemClock } from '@joulebook/shared/clock.js';
 import { loadSettings } from '@joulebook/shared/settings.js';
 import { seconds } from '@joulebook/shared/units.js';
 import { Command } from 'commander';
-import { runAgent } from '../agent.js';
+import { runAgent, type AgentParts } from '../agent.js';
 import { bill } from '../bill/bill.js';
-import { openSources } from '../configured.js';
+import { collectorsOf, openSources, type AgentValues } from '../configured.js';
 import { hostFacts } from '../host/host.js';
+import { agentMetrics } from '../metrics/metrics.js';
+import { servePage } from '../metrics/page.js';
+import { either } from '../schedule/signals.js';
 import { agentSettings } from '../settings.js';
 import { livePowerKinds } from '../sources/index.js';
 import { AGENT_VERSION } from '../version.js';
-import { aborted, logTo, stopSignal } from './process.js';
+import { aborted, hangups, openLog, stopSignal } from './process.js';
+import { reconfigured, type Configured } from './reload.js';
 
 export function runCommand(): Command {
-  const command = new Command('run').summary('measure this machine and ship what it says').description('Measures this machine until it is stopped. SIGTERM: spools what is pending, tries one last send, exits within 10 s.').option('--config <FILE>', 'settings (YAML)');
+  const command = new Command('run').summary('measure this machine and ship what it says').description('Measures this machine until it is stopped. SIGTERM: spools what is pending, tries one last send, exits within 10 s. SIGHUP: reads the settings again and goes on with them.').option('--config <FILE>', 'settings (YAML)');
   for (const [flag, description] of RUN_FLAGS) command.option(flag, description);
   return command.action(run);
 }
@@ -20,37 +24,72 @@ export function runCommand(): Command {
 /** The settings one changes by hand; all of them can stand in the file or the environment. */
 const RUN_FLAGS: readonly (readonly [string, string])[] = [
   ['--node <NAME>', agentSettings.node.description],
-  ['--collector-url <URL>', agentSettings.collectorUrl.description],
+  ['--collector-url <URL...>', agentSettings.collectorUrl.description],
+  ['--collector-ca <FILE>', agentSettings.collectorCa.description],
+  ['--collector-cert <FILE>', agentSettings.collectorCert.description],
+  ['--collector-key <FILE>', agentSettings.collectorKey.description],
   ['--data-dir <DIR>', agentSettings.dataDir.description],
+  ['--spool-max-bytes <SIZE>', agentSettings.spoolMaxBytes.description],
+  ['--spool-min-free-bytes <SIZE>', agentSettings.spoolMinFreeBytes.description],
+  ['--spool-sync <WHEN>', agentSettings.spoolSync.description],
+  ['--catch-up-rate <NUMBER>', agentSettings.catchUpRate.description],
+  ['--batch-age <DURATION>', agentSettings.batchAge.description],
   ['--slice <DURATION>', agentSettings.slice.description],
   ['--play <DIR>', agentSettings.play.description],
+  ['--metrics-listen <HOST:PORT>', agentSettings.metricsListen.description],
   ['--log-level <LEVEL>', agentSettings.logLevel.description],
 ];
 
 async function run(flags: Record<string, unknown>): Promise<void> {
   const { config, ...said } = flags;
-  const settings = await loadSettings(agentSettings, { flags: said, environment: process.env, file: typeof config === 'string' ? config : undefined });
-  const log = logTo(settings.logLevel);
+  const load = (): Promise<AgentValues> => loadSettings(agentSettings, { flags: said, environment: process.env, file: typeof config === 'string' ? config : undefined });
+  const asked = hangups();
+  const settings = await load();
+  const log = openLog(settings.logLevel);
   const stop = stopSignal();
-  const sources = await Promise.race([openSources(settings, log), aborted(stop)]);
-  if (!sources) return;
-  await runAgent(
-    {
-      ...sources,
-      node: settings.node,
-      site: settings.site,
-      slice: seconds(settings.slice),
-      evidenceDelay: seconds(settings.evidenceDelay),
-      dataDir: settings.dataDir,
-      collector: { url: settings.collectorUrl, token: settings.token },
-      preference: livePowerKinds.map((kind) => kind.name),
-      host: settings.hostFacts ? hostFacts({ agentVersion: AGENT_VERSION, signal: stop }) : undefined,
-      clock: systemClock,
-      environment: process.env,
-      log,
-      bill: bill(process),
-    },
-    stop,
-  );
-  log.info('stopped');
+  const metrics = agentMetrics(() => systemClock.monotonic());
+  const costs = metrics.watching(bill(process));
+  const page = settings.metricsListen && (await servePage({ listen: settings.metricsListen, token: settings.metricsToken, metrics, log: log.log }));
+
+  /** Runs until it is stopped, or there are other settings. */
+  async function live(current: Configured): Promise<Configured | undefined> {
+    const [changed, ended] = [new AbortController(), new AbortController()];
+    const next = reconfigured(current.settings, { load, hangups: asked, metrics, log }, either(stop, ended.signal));
+    void next.then((found) => found && changed.abort());
+    try {
+      const parts = partsOf(current, log.log, stop);
+      await runAgent({ ...parts, bill: costs, watch: metrics, goesOn: () => !stop.aborted && changed.signal.aborted }, either(stop, changed.signal));
+    } finally {
+      ended.abort();
+    }
+    return Promise.race([next, aborted(stop)]);
+  }
+
+  try {
+    const opening = openSources(settings, log.log).then((sources): Configured => ({ settings, sources }));
+    let current = await Promise.race([opening, aborted(stop)]);
+    if (!current) return;
+    while (current) current = stop.aborted ? undefined : await live(current);
+  } finally {
+    page?.close();
+  }
+  log.log.info('stopped');
 }
+
+const partsOf = ({ settings, sources }: Configured, log: AgentParts['log'], stop: AbortSignal): Omit<AgentParts, 'bill' | 'watch' | 'goesOn'> => ({
+  ...sources,
+  node: settings.node,
+  site: settings.site,
+  slice: seconds(settings.slice),
+  evidenceDelay: seconds(settings.evidenceDelay),
+  dataDir: settings.dataDir,
+  spool: { maxBytes: settings.spoolMaxBytes, minFreeBytes: settings.spoolMinFreeBytes, sync: settings.spoolSync },
+  collectors: collectorsOf(settings),
+  catchUpRate: settings.catchUpRate,
+  batchAge: seconds(settings.batchAge),
+  preference: livePowerKinds.map((kind) => kind.name),
+  host: settings.hostFacts ? hostFacts({ agentVersion: AGENT_VERSION, signal: stop }) : undefined,
+  clock: systemClock,
+  environment: process.env,
+  log,
+});

@@ -3,9 +3,10 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { SCHEMA_VERSION, type Batch } from '@joulebook/shared/batch.js';
-import { seconds } from '@joulebook/shared/units.js';
+import { decodeBatch, encodeBatch, SCHEMA_VERSION, type Batch } from '@joulebook/shared/batch.js';
+import { instant, seconds } from '@joulebook/shared/units.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Loss } from '../spool/losses.js';
 import { openSpool, type Spool } from '../spool/spool.js';
 import { backoff } from './backoff.js';
 import { deliver } from './deliver.js';
@@ -20,6 +21,7 @@ interface Received {
   readonly authorization: string | undefined;
   readonly encoding: string | undefined;
   readonly body: string;
+  readonly sent: number;
 }
 
 let directory: string;
@@ -40,7 +42,7 @@ async function handle(request: IncomingMessage, response: ServerResponse): Promi
   const chunks: Buffer[] = [];
   for await (const chunk of request) if (Buffer.isBuffer(chunk)) chunks.push(chunk);
   const { authorization, 'content-encoding': encoding } = request.headers;
-  received.push({ url: request.url ?? '', authorization, encoding, body: gunzipSync(Buffer.concat(chunks)).toString() });
+  received.push({ url: request.url ?? '', authorization, encoding, body: gunzipSync(Buffer.concat(chunks)).toString(), sent: Number(request.headers['x-joulebook-sent']) });
   const answer = answers.shift() ?? { status: 200 };
   if (answer === 'hang') return;
   if (answer === 'hang up') return void request.socket.destroy();
@@ -81,10 +83,19 @@ describe('a collector over http', () => {
   it('gets gzip JSON at /v1/batches with the token, compressed once', async () => {
     expect(await send()).toEqual({ kind: 'accepted' });
     expect(await transport.send(gzipSync('{"a":2}'), forever)).toEqual({ kind: 'accepted' });
-    expect(received).toEqual([
+    expect(received).toMatchObject([
       { url: '/base/v1/batches', authorization: `Bearer ${TOKEN}`, encoding: 'gzip', body: '{"a":1}' },
       { url: '/base/v1/batches', authorization: `Bearer ${TOKEN}`, encoding: 'gzip', body: '{"a":2}' },
     ]);
+  });
+
+  it('is told the wall clock of the sending, in seconds', async () => {
+    const set = httpTransport({ url, clock: { wall: () => instant(1_800_000_000.125) } });
+    await set.send(Buffer.from('{}'), forever);
+    await set.close();
+    await send();
+    expect(received[0]?.sent).toBe(1_800_000_000.125);
+    expect(Math.abs((received[1]?.sent ?? 0) - Date.now() / 1000)).toBeLessThan(5);
   });
 
   it.each([
@@ -93,7 +104,7 @@ describe('a collector over http', () => {
     [409, 'rejected', 'STREAM_CONFLICT'],
     [401, 'retry', 'COLLECTOR_REFUSES_TOKEN'],
     [403, 'retry', 'COLLECTOR_REFUSES_TOKEN'],
-    [429, 'retry', 'COLLECTOR_BUSY'],
+    [429, 'retry', 'COLLECTOR_LIMITS'],
     [503, 'retry', 'COLLECTOR_BUSY'],
     [500, 'retry', 'COLLECTOR_BUSY'],
     [404, 'retry', 'NOT_A_COLLECTOR'],
@@ -136,13 +147,15 @@ describe('a collector over http', () => {
 });
 
 const fast = (): ReturnType<typeof backoff> => backoff({ first: seconds(0.005), longest: seconds(0.02) });
+/** What it tells of, readable. */
+const lossBatch = (_sequence: number, _stream: string, losses: readonly Loss[]): Uint8Array => Buffer.from(losses.map(({ reason, batches }) => `${batches} ${reason}`).join());
 const words = async (...payloads: string[]): Promise<void> => {
   for (const payload of payloads) await spool.append(() => Buffer.from(payload));
 };
 const bodies = (): string[] => received.map((request) => request.body);
 
 async function shipUntil(done: () => boolean): Promise<Shipper> {
-  const shipper = new Shipper({ spool, transport, log, backoff: fast() });
+  const shipper = new Shipper({ spool, transport, log, lossBatch, backoff: fast, catchUpRate: 1000 });
   const stop = new AbortController();
   const running = shipper.run(stop.signal);
   await vi.waitFor(() => expect(done()).toBe(true), { timeout: 5000, interval: 5 });
@@ -151,12 +164,15 @@ async function shipUntil(done: () => boolean): Promise<Shipper> {
   return shipper;
 }
 
+const named = (sequence: number, stream: string): Buffer => Buffer.from(encodeBatch({ schema: SCHEMA_VERSION, stream, sequence, node: 'n', slices: [] }));
+
 describe('a shipper', () => {
   it('ships in order and acknowledges only what was accepted', async () => {
     await words('1', '2', '3');
     answers = [{ status: 200 }, { status: 503 }, 'hang up', { status: 200 }];
     const shipper = await shipUntil(() => spool.pending.records === 0);
-    expect(bodies()).toEqual(['1', '2', '2', '2', '3']);
+    // One that fails is passed over until the others were tried.
+    expect(bodies()).toEqual(['1', '2', '3', '2', '3']);
     expect(shipper.counts).toEqual({ accepted: 3, rejected: 0, retried: 2 });
   });
 
@@ -172,7 +188,7 @@ describe('a shipper', () => {
   it('says once that the collector is lost and once that it is back, without the token', async () => {
     await words('1', '2');
     answers = [{ status: 401, body: TOKEN }, { status: 200 }];
-    const shipper = new Shipper({ spool, transport: { ...transport, send: (batch, signal) => transport.send(batch, signal).then((outcome) => (outcome.kind === 'retry' ? { kind: 'retry', code: outcome.code, reason: outcome.reason } : outcome)) }, log, backoff: fast() });
+    const shipper = new Shipper({ spool, transport: { ...transport, send: (batch, signal) => transport.send(batch, signal).then((outcome) => (outcome.kind === 'retry' ? { kind: 'retry', code: outcome.code, reason: outcome.reason } : outcome)) }, log, lossBatch, backoff: fast, catchUpRate: 1000 });
     answers = [{ status: 401 }, { status: 401 }, { status: 503 }, { status: 503 }, { status: 200 }, { status: 200 }];
     const stop = new AbortController();
     const running = shipper.run(stop.signal);
@@ -186,8 +202,10 @@ describe('a shipper', () => {
   it('keeps a rejected batch with the reason beside the spool and goes on with the next', async () => {
     await words('bad', 'worse', 'good');
     answers = [{ status: 400, body: '{"message":"slices.0.kind: unknown"}' }, { status: 413 }, { status: 200 }];
-    const shipper = await shipUntil(() => spool.pending.records === 0);
-    expect(shipper.counts).toMatchObject({ accepted: 1, rejected: 2 });
+    const shipper = await shipUntil(() => bodies().length === 4 && spool.pending.records === 0);
+    expect(shipper.counts).toMatchObject({ accepted: 2, rejected: 2 });
+    expect(bodies()).toEqual(['bad', 'worse', 'good', '2 rejected']);
+    expect(spool.losses).toEqual({ batches: 2, account: [] });
     const kept = (await readdir(join(directory, 'rejected'))).toSorted();
     expect(kept).toEqual([`${spool.stream}-0.batch`, `${spool.stream}-0.reason`, `${spool.stream}-1.batch`, `${spool.stream}-1.reason`]);
     expect(await readFile(join(directory, 'rejected', kept[0] ?? ''), 'utf8')).toBe('bad');
@@ -195,23 +213,99 @@ describe('a shipper', () => {
     expect(logged).toHaveLength(1);
   });
 
-  it('begins a new stream after a conflict, once for all batches of the old one', async () => {
+  it('sends a batch under another name after a conflict, for good, and begins a new stream once', async () => {
     const old = spool.stream;
-    await words('1', '2');
-    answers = [{ status: 409 }, { status: 409 }];
-    await shipUntil(() => spool.pending.records === 0);
-    const names: string[] = [];
-    const first = spool.stream;
-    await spool.append((sequence, stream) => Buffer.from(String(names.push(`${stream}/${sequence}`))));
-    expect(first).not.toBe(old);
-    expect(names).toEqual([`${first}/0`]);
+    for (let count = 0; count < 3; count += 1) await spool.append(named);
+    answers = [{ status: 200 }, { status: 409 }, { status: 503 }, { status: 409 }];
+    const shipper = await shipUntil(() => spool.pending.records === 0);
+    expect(shipper.counts).toMatchObject({ accepted: 3, rejected: 0 });
+    const names = bodies().map((body) => decodeBatch(body)).map(({ stream, sequence }) => `${stream === old ? 'old' : stream}/${sequence}`);
+    const other = names.at(-1)?.split('/')[0];
+    expect(names).toEqual(['old/0', 'old/1', `${other}/0`, 'old/2', `${other}/1`, `${other}/0`]);
+    expect(new Set([old, other, spool.stream]).size).toBe(3);
     expect(logged.filter((line) => line.includes('new stream'))).toHaveLength(1);
+    await spool.append((sequence, stream) => {
+      expect([sequence, stream]).toEqual([0, spool.stream]);
+      return Buffer.from('x');
+    });
+  });
+
+  it('gives up on a collector that finds a conflict under every name', async () => {
+    await spool.append(named);
+    answers = Array.from({ length: 4 }, () => ({ status: 409 }));
+    const shipper = await shipUntil(() => spool.pending.records === 0);
+    expect(shipper.counts).toMatchObject({ rejected: 1 });
+    expect(await readdir(join(directory, 'rejected'))).toHaveLength(2);
+  });
+
+  it('sends the newest first when the collector comes back, and live batches at once while it catches up', async () => {
+    const backlog = Array.from({ length: 60 }, (_, index) => `old ${index}`);
+    await words(...backlog);
+    answers = Array.from({ length: 6 }, () => 'hang up' as const);
+    const running = shipUntil(() => spool.pending.records === 0);
+    await vi.waitFor(() => expect(received.length).toBeGreaterThan(1));
+    await words('made while it was away', 'newest');
+    answers.splice(0);
+    const seen = received.length;
+    await vi.waitFor(() => expect(bodies().slice(seen).filter((body) => body.startsWith('old')).length).toBeGreaterThan(5), { interval: 1 });
+    for (let count = 0; count < 3; count += 1) {
+      const before = received.length;
+      await words(`live ${count}`);
+      await vi.waitFor(() => expect(bodies()).toContain(`live ${count}`), { interval: 1 });
+      // Two of the backlog may have been on their way already, and one began meanwhile.
+      expect(received.length - before).toBeLessThanOrEqual(4);
+    }
+    expect(bodies().filter((body) => body === 'old 59')).toHaveLength(0);
+    await running;
+    expect(new Set(bodies())).toEqual(new Set([...backlog, 'made while it was away', 'newest', 'live 0', 'live 1', 'live 2']));
+  });
+
+  it('puts what was made before the last failure behind the backlog, and what was made since before it', async () => {
+    await words('old 0', 'old 1', 'old 2');
+    let away = true;
+    const taken: string[] = [];
+    const choosy: Transport = {
+      description: 'collector',
+      async send(batch) {
+        const word = Buffer.from(batch).toString();
+        if (away && word === 'missed too') {
+          // It fails once more; while the shipper waits the collector comes back and another is made.
+          setTimeout(() => void words('fresh', 'newest').then(() => (away = false)), 5);
+        }
+        if (away) return { kind: 'retry', code: 'COLLECTOR_UNREACHABLE', reason: 'away' };
+        taken.push(word);
+        return { kind: 'accepted' };
+      },
+      close: () => Promise.resolve(),
+    };
+    const shipper = new Shipper({ spool, transport: choosy, log, lossBatch, backoff: () => ({ next: () => seconds(0.5), reset: () => undefined }), catchUpRate: 10 });
+    await words('missed', 'missed too');
+    const stop = new AbortController();
+    const running = shipper.run(stop.signal);
+    await vi.waitFor(() => expect(spool.pending.records).toBe(0), { timeout: 10_000 });
+    stop.abort();
+    await running;
+    expect(taken.indexOf('newest')).toBeLessThan(taken.indexOf('fresh'));
+    expect(taken.indexOf('fresh')).toBeLessThan(taken.indexOf('missed'));
+    expect(taken.indexOf('missed')).toBeGreaterThan(taken.indexOf('old 2'));
+  });
+
+  it('keeps to the pace of catching up', async () => {
+    await words('1', '2', '3');
+    const shipper = new Shipper({ spool, transport, log, lossBatch, catchUpRate: 2 });
+    const stop = new AbortController();
+    const began = performance.now();
+    const running = shipper.run(stop.signal);
+    await vi.waitFor(() => expect(spool.pending.records).toBe(0), { timeout: 10_000 });
+    expect(performance.now() - began).toBeGreaterThan(950);
+    stop.abort();
+    await running;
   });
 
   it('flushes once at the end: all that goes out, and no second try', async () => {
     await words('1', '2', '3');
     answers = [{ status: 200 }, { status: 503 }];
-    const shipper = new Shipper({ spool, transport, log, backoff: fast() });
+    const shipper = new Shipper({ spool, transport, log, lossBatch, backoff: fast, catchUpRate: 1000 });
     expect(await shipper.flushOnce(seconds(5))).toEqual({ pending: 2 });
     expect(bodies()).toEqual(['1', '2']);
     expect(await shipper.flushOnce(seconds(5))).toEqual({ pending: 0 });
@@ -220,7 +314,7 @@ describe('a shipper', () => {
   it('keeps to the time limit of the last flush', async () => {
     await words('1');
     answers = ['hang'];
-    const shipper = new Shipper({ spool, transport: httpTransport({ url, timeout: seconds(30) }), log, backoff: fast() });
+    const shipper = new Shipper({ spool, transport: httpTransport({ url, timeout: seconds(30) }), log, lossBatch, backoff: fast, catchUpRate: 1000 });
     const began = performance.now();
     expect(await shipper.flushOnce(seconds(0.2))).toEqual({ pending: 1 });
     expect(performance.now() - began).toBeLessThan(2000);

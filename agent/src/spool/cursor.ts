@@ -1,21 +1,57 @@
 /**
- * Up to which position the collector has accepted. It may lag behind the truth (a crash before it is written,
- * a full disk): then batches are sent again, which (stream, sequence) makes harmless. It never runs ahead.
+ * Which positions are settled: accepted by the collector, or given up and accounted for.
+ *
+ *     cursor    "acknowledged 41 44-612"
+ *
+ * It may lag behind the truth (it is written at most once a second; a crash before that, a full disk): then batches are sent
+ * again, which (stream, sequence) makes harmless. It never runs ahead.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceDurably } from './durable-file.js';
+import { Settled } from './settled.js';
 
-/** Nothing acknowledged yet: positions begin at 0. */
-export const NOTHING_ACKNOWLEDGED = -1;
+const EVERY_MS = 1000;
 
-const LINE = /^acknowledged (\d{1,15})\n$/;
-
-/** A missing or unreadable cursor means "nothing acknowledged": what is still on disk is sent again. */
-export async function readCursor(directory: string): Promise<number> {
+/** A missing or unreadable cursor means "nothing settled": what is still on disk is sent again. */
+export async function readCursor(directory: string): Promise<Settled> {
   const text = await readFile(join(directory, 'cursor'), 'utf8').catch(() => '');
-  const match = LINE.exec(text);
-  return match ? Number(match[1]) : NOTHING_ACKNOWLEDGED;
+  const said = /^acknowledged (.+)\n$/.exec(text)?.[1];
+  return (said === undefined ? undefined : Settled.parse(said)) ?? new Settled();
 }
 
-export const writeCursor = (directory: string, acknowledged: number): Promise<void> => replaceDurably(join(directory, 'cursor'), `acknowledged ${acknowledged}\n`);
+export class CursorFile {
+  readonly #path: string;
+  readonly #everyMs: number;
+  #written = -Infinity;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(directory: string, everyMs: number = EVERY_MS) {
+    this.#path = join(directory, 'cursor');
+    this.#everyMs = everyMs;
+  }
+
+  /** Something is settled that the file does not say. */
+  get behind(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  async write(settled: Settled): Promise<void> {
+    this.stop();
+    this.#written = performance.now();
+    await replaceDurably(this.#path, `acknowledged ${settled.text}\n`);
+  }
+
+  /** True when it is time to write; otherwise `write` is called when it is. */
+  due(write: () => void): boolean {
+    const wait = this.#written + this.#everyMs - performance.now();
+    if (wait <= 0) return true;
+    this.#timer ??= setTimeout(write, wait).unref();
+    return false;
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}

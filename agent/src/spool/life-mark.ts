@@ -16,9 +16,8 @@ export async function lifeMark(dataDir: string): Promise<LifeMark> {
   return {
     last: said === undefined ? undefined : fromEpochMicros(epochMicros(Number(said))),
     async mark(until) {
-      await mkdir(dataDir, { recursive: true });
       // Lost or torn it costs a flag, no fact: it is not worth a sync.
-      await writeFile(file, `${until}\n`).catch(() => undefined);
+      await mkdir(dataDir, { recursive: true }).then(() => writeFile(file, `${until}\n`)).catch(() => undefined);
     },
   };
 }

@@ -87,10 +87,10 @@ export class Segment {
     return this.#bytes;
   }
 
-  /** Bytes taken by the records before a position. */
-  bytesBefore(position: number): number {
-    if (position >= this.end) return this.#bytes;
-    return this.#entries[position - this.first]?.offset ?? 0;
+  /** Bytes that a record takes, its header included; 0 when it is not here. */
+  bytesOf(position: number): number {
+    const entry = this.#entries[position - this.first];
+    return entry ? HEADER_BYTES + entry.length : 0;
   }
 
   /** Nothing of a failed append stays: the next one begins at the same place with the same position. */

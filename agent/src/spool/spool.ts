@@ -4,44 +4,75 @@
  *     spool/
  *       lock                        one agent per spool (lock.ts)
  *       stream                      "<32 hex digits> <position of its sequence 0>"
- *       cursor                      "acknowledged <position>"
- *       0000000000000000.segment    records 0 … 611, 8 MiB; deleted once all are acknowledged
+ *       cursor                      "acknowledged 41 44-612": settled positions (cursor.ts)
+ *       losses                      what was dropped, until the collector knows (losses.ts)
+ *       renamed                     batches that go out under another name (renamed.ts)
+ *       0000000000000000.segment    records 0 … 611, 8 MiB; deleted once all are settled
  *       0000000000000612.segment    records 612 …; appended to
  *
  * Guarantees
- * - A record whose append returned is on disk (fdatasync) and is handed out, in order, until it is acknowledged;
- *   kill -9 or a power cut at any moment loses none. With `sync: 'handout'` that holds from the moment it is handed out.
+ * - A record whose append returned is on disk (fdatasync) and is handed out until it is acknowledged; kill -9 or a power cut
+ *   at any moment loses none. With `sync: 'handout'` that holds against a kill at once, against a power cut from the moment
+ *   it is handed out.
  * - (stream, sequence) names one payload for ever. A number is used again only if its append failed, which nobody saw.
  *   Where the newest records are found damaged, so that it can't be told which numbers were given out, a new stream begins.
- * - Records are handed out again after a restart if their acknowledgement did not reach the disk. Sending twice is harmless.
+ * - Records are handed out again after a restart if their acknowledgement did not reach the disk: it is written at most once
+ *   a second. Sending twice is harmless.
+ * - It never holds more than `maxBytes` (and what is appended while one sending is under way): then the oldest segment goes,
+ *   and what was in it stands in the loss account before it is deleted. Where the disk has less than `minFreeBytes` left, the
+ *   spool keeps its size: for each new segment the oldest goes, down to four.
  * - Damage is reported (`report`), never silently skipped; the records before it are kept.
  * A disk that is full or read-only makes the call fail with a TelemetryError `retry`; what was there stays.
  *
  * Position and sequence: a position counts records over the life of the spool; a sequence counts within a stream.
  */
-import { mkdir, unlink } from 'node:fs/promises';
-import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
+import { mkdir, statfs } from 'node:fs/promises';
+import { messageOf } from '@joulebook/shared/errors.js';
 import type { Flagged } from '../sources/source.js';
-import { NOTHING_ACKNOWLEDGED, readCursor, writeCursor } from './cursor.js';
+import { contentOfRecord } from './content.js';
+import { CursorFile, readCursor } from './cursor.js';
+import { badTail, damaged, lostRecords } from './damage.js';
 import { takeLock, type Lock } from './lock.js';
-import { Segment, segmentPath } from './segment.js';
-import { findShelves, newShelf, type Shelf } from './shelf.js';
+import { LossAccount, type Loss, type LostBatch } from './losses.js';
+import { Renamed, type Name } from './renamed.js';
+import type { Segment } from './segment.js';
+import type { Settled } from './settled.js';
+import { Shelves, type Shelf } from './shelves.js';
 import { newStream, readStream, type Stream } from './stream.js';
+import { guarded, Turns } from './turns.js';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** A quota that is small is still given up in small pieces. */
+const LEAST_SEGMENTS = 8;
+/** What a spool keeps on a disk with little room. */
+const KEPT_SEGMENTS = 4;
+/** Entries of the loss account that one batch tells of: each may be a flag for every minute of a day. */
+const LOSSES_PER_BATCH = 3;
 
 export interface SpoolOptions {
   /** A segment is closed when the next record would make it longer than this. */
   readonly segmentBytes?: number;
   /** When a record must be on disk: before `append` returns (default), or only before it is handed out. */
   readonly sync?: 'append' | 'handout';
-  /** Damage found, records lost. */
+  /** The most it may take on disk. */
+  readonly maxBytes?: number;
+  /** It does not grow where the disk has less left than this. */
+  readonly minFreeBytes?: number;
+  /** What the disk has left; default: what the file system says. */
+  readonly freeBytes?: (directory: string) => Promise<number>;
+  /** The least time between two writings of the cursor. */
+  readonly cursorEveryMs?: number;
+  /** Damage found, records lost by it. */
   readonly report?: (flagged: Flagged) => void;
+  /** So many batches were dropped to keep to the quota; they are in the loss account. */
+  readonly dropped?: (batches: number) => void;
 }
 
 export interface SpoolRecord {
   readonly position: number;
   readonly payload: Buffer;
+  /** The name it goes out under, where that is not its own. */
+  readonly renamed?: Name;
 }
 
 export async function openSpool(directory: string, options: SpoolOptions = {}): Promise<Spool> {
@@ -57,48 +88,67 @@ export async function openSpool(directory: string, options: SpoolOptions = {}): 
   });
 }
 
+interface Found {
+  readonly shelves: Shelves;
+  readonly settled: Settled;
+  readonly losses: LossAccount;
+  readonly renamed: Renamed;
+  readonly stream: Stream;
+}
+
 export class Spool {
   readonly directory: string;
   readonly #lock: Lock;
+  readonly #options: SpoolOptions;
   readonly #segmentBytes: number;
-  readonly #syncOnAppend: boolean;
-  readonly #report: (flagged: Flagged) => void;
-  /** Oldest first, never empty: the last one is appended to. */
-  readonly #shelves: Shelf[];
+  readonly #shelves: Shelves;
+  readonly #settled: Settled;
+  readonly #losses: LossAccount;
+  readonly #renamed: Renamed;
+  /** Handed out, and neither acknowledged nor released: their segments stay. */
+  readonly #held = new Set<number>();
   #stream: Stream;
-  #acknowledged: number;
   #unsynced = false;
-  #closed = false;
-  /** Calls follow each other: an append never sees half a roll. */
-  #turn: Promise<unknown> = Promise.resolve();
   #wake: (() => void)[] = [];
+  readonly #turns: Turns;
+  readonly #cursor: CursorFile;
 
-  private constructor(directory: string, options: SpoolOptions, lock: Lock, found: { shelves: Shelf[]; stream: Stream; acknowledged: number }) {
+  private constructor(directory: string, options: SpoolOptions, lock: Lock, found: Found) {
     this.directory = directory;
+    this.#options = options;
     this.#lock = lock;
-    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
-    this.#syncOnAppend = options.sync !== 'handout';
-    this.#report = options.report ?? (() => undefined);
+    this.#segmentBytes = options.segmentBytes ?? Math.min(SEGMENT_BYTES, (options.maxBytes ?? Infinity) / LEAST_SEGMENTS);
     this.#shelves = found.shelves;
+    this.#settled = found.settled;
+    this.#losses = found.losses;
+    this.#renamed = found.renamed;
     this.#stream = found.stream;
-    this.#acknowledged = found.acknowledged;
+    this.#turns = new Turns(directory);
+    this.#cursor = new CursorFile(directory, options.cursorEveryMs);
   }
 
   /** @internal use openSpool */
   static async recover(directory: string, options: SpoolOptions, lock: Lock): Promise<Spool> {
-    const acknowledged = await readCursor(directory);
-    const shelves = await findShelves(directory);
-    const newest = shelves.at(-1)?.segment;
+    const report = options.report ?? (() => undefined);
+    const settled = await readCursor(directory);
+    const losses = await LossAccount.open(directory, (error) => report(damaged(`${directory}/losses`, `the account of lost batches can't be read (${messageOf(error)}); a new one was begun`)));
+    settled.addAll(losses.accounted);
+    const shelves = await Shelves.find(directory);
+    const { newest } = shelves;
     if (newest && newest.tail !== 'whole') await newest.cutTail();
-    const next = Math.max(newest?.end ?? 0, acknowledged + 1);
-    if (!newest || newest.end < next) shelves.push(await newShelf(directory, next));
+    // What stood before the oldest segment was settled, or the segment would be there.
+    settled.add(0, (shelves.all()[0]?.first ?? 0) - 1);
+    const next = Math.max(newest?.end ?? 0, settled.highest + 1);
+    if (!newest || newest.end < next) await shelves.begin(next);
 
+    const renamed = await Renamed.open(directory, (position) => position >= next || settled.has(position));
     let stream = await readStream(directory);
     if (!stream || !newest || stream.origin > next || newest.tail === 'damaged') stream = await newStream(directory, next);
-    const spool = new Spool(directory, options, lock, { shelves, stream, acknowledged });
-    if (newest && newest.tail !== 'whole') spool.#reportTail(newest);
-    await spool.#dropAcknowledged();
-    await spool.#opened(spool.#shelves[0] ?? spool.#last, spool.#shelves[1]?.first);
+    const spool = new Spool(directory, options, lock, { shelves, settled, losses, renamed, stream });
+    if (newest && newest.tail !== 'whole') report(badTail(directory, newest));
+    if (newest) await spool.#lostByDamage(newest, newest.end, next);
+    await losses.recover({ lost: (position) => position >= next, settled: (position) => settled.has(position) });
+    await spool.#removeSettled();
     return spool;
   }
 
@@ -109,23 +159,35 @@ export class Spool {
 
   /** The position that the next append gets. */
   get nextPosition(): number {
-    return this.#last.segment?.end ?? this.#last.first;
+    return this.#newest.end;
   }
 
-  get acknowledged(): number {
-    return this.#acknowledged;
+  /** The oldest position that is still to be settled, and those after it may be. */
+  get firstOpen(): number {
+    return this.#settled.nextOpen(this.#shelves.all()[0]?.first ?? 0);
   }
 
   /** What is still to be accepted by the collector. */
   get pending(): { readonly records: number; readonly bytes: number } {
     let records = 0;
     let bytes = 0;
-    for (const [index, shelf] of this.#shelves.entries()) {
-      const end = shelf.segment?.end ?? this.#shelves[index + 1]?.first ?? shelf.first;
-      records += Math.max(0, end - Math.max(shelf.first, this.#acknowledged + 1));
-      bytes += shelf.bytes - (shelf.segment?.bytesBefore(this.#acknowledged + 1) ?? 0);
+    for (const { first, end, bytes: all, segment } of this.#shelves.all()) {
+      const open = this.#settled.countOpen(first, end);
+      records += open;
+      if (!segment || open === end - first) bytes += open > 0 ? all : 0;
+      else for (let position = this.#settled.nextOpen(first); position < end; position = this.#settled.nextOpen(position + 1)) bytes += segment.bytesOf(position);
     }
     return { records, bytes };
+  }
+
+  /** What it takes on disk. */
+  get bytes(): number {
+    return this.#shelves.bytes;
+  }
+
+  /** Batches lost over its life, and those of which the collector has not been told. */
+  get losses(): { readonly batches: number; readonly account: readonly Loss[] } {
+    return { batches: this.#losses.batches, account: this.#losses.all };
   }
 
   /**
@@ -134,55 +196,94 @@ export class Spool {
    * @throws TelemetryError `retry` when the disk refuses; nothing is kept and the number is not used up
    */
   append(make: (sequence: number, stream: string) => Uint8Array): Promise<number> {
-    return this.#exclusive(async () => {
-      const position = this.nextPosition;
-      const payload = make(position - this.#stream.origin, this.#stream.id);
-      const segment = await this.#segmentFor(payload.length);
-      await segment.append(payload, this.#syncOnAppend);
-      this.#last.bytes = segment.bytes;
-      this.#unsynced = !this.#syncOnAppend;
-      for (const wake of this.#wake.splice(0)) wake();
-      return position;
-    });
+    return this.#turns.take(() => this.#append(make));
   }
 
-  /** The oldest record behind a position (default: the acknowledged ones); undefined when there is none. */
-  next(after: number = NOTHING_ACKNOWLEDGED): Promise<SpoolRecord | undefined> {
-    return this.#exclusive(async () => {
-      let position = Math.max(after, this.#acknowledged) + 1;
-      for (const [index, shelf] of this.#shelves.entries()) {
-        const following = this.#shelves[index + 1]?.first;
-        if (following !== undefined && following <= position) continue;
-        const segment = await this.#opened(shelf, following);
-        for (position = Math.max(position, shelf.first); position < segment.end; position += 1) {
-          if (this.#unsynced && following === undefined) await this.#syncNow(segment);
+  /**
+   * The oldest record of [from, below) that is neither settled nor handed out; undefined when there is none. It is in hand
+   * until it is acknowledged, refused or released.
+   */
+  take({ from = 0, below = Infinity }: { readonly from?: number; readonly below?: number } = {}): Promise<SpoolRecord | undefined> {
+    return this.#turns.take(async () => {
+      for (const shelf of this.#shelves.all()) {
+        let position = this.#settled.nextOpen(Math.max(from, shelf.first));
+        if (position >= shelf.end) continue;
+        if (position >= below) return undefined;
+        const segment = await this.#opened(shelf);
+        for (; position < Math.min(segment.end, below); position = this.#settled.nextOpen(position + 1)) {
+          if (this.#held.has(position)) continue;
+          if (this.#unsynced && segment === this.#newest) await this.#syncNow();
           const payload = await segment.read(position);
-          if (payload) return { position, payload };
-          this.#reportLost(segment, 1);
+          if (payload) {
+            this.#held.add(position);
+            const renamed = this.#renamed.nameOf(position);
+            return { position, payload, ...(renamed && { renamed }) };
+          }
+          await this.#lostByDamage(segment, position, position + 1);
         }
       }
       return undefined;
     });
   }
 
-  /** Everything up to and with this position was accepted. Going back changes nothing. */
+  /** It was not accepted: it may be handed out again. */
+  release(position: number): void {
+    this.#held.delete(position);
+  }
+
+  /** The collector has it. */
   acknowledge(position: number): Promise<void> {
-    return this.#exclusive(async () => {
+    return this.#turns.take(async () => {
       if (position >= this.nextPosition) throw new RangeError(`position ${position} was never given out; the next is ${this.nextPosition}`);
-      if (position <= this.#acknowledged) return;
-      this.#acknowledged = position;
-      // Segments first: on a full disk that is what makes room for the cursor.
-      await this.#dropAcknowledged();
-      await writeCursor(this.directory, position);
+      await this.#settle(position);
+      await this.#losses.told(position);
+    });
+  }
+
+  /** The collector will never take it: it goes into the loss account. */
+  refuse(position: number, payload: Buffer): Promise<void> {
+    return this.#turns.take(async () => {
+      if (this.#losses.carries(position)) await this.#losses.refused(position);
+      else await this.#losses.add([{ reason: 'rejected', content: await contentOfRecord(payload) }], position, position);
+      await this.#settle(position);
+    });
+  }
+
+  /** What was never in the spool, because the disk or the memory before it had no room. */
+  lost(batches: readonly LostBatch[]): Promise<void> {
+    return this.#turns.take(() => this.#losses.addUnwritten(batches));
+  }
+
+  /**
+   * Puts what the collector has not been told of the losses into a batch.
+   * @returns its position; undefined where there is nothing to tell
+   */
+  tellLosses(make: (sequence: number, stream: string, losses: readonly Loss[]) => Uint8Array): Promise<number | undefined> {
+    return this.#turns.take(async () => {
+      const told = this.#losses.untold.slice(0, LOSSES_PER_BATCH);
+      if (told.length === 0) return undefined;
+      const position = this.nextPosition;
+      await this.#losses.carry(told, position);
+      try {
+        return await this.#append((sequence, stream) => make(sequence, stream, told));
+      } catch (error) {
+        await this.#losses.tellAgain((carriedBy) => carriedBy === position);
+        throw error;
+      }
     });
   }
 
   /** After a conflict at the collector: later batches get a new name, counted from 0. Those already spooled keep theirs. */
   renewStream(): Promise<string> {
-    return this.#exclusive(async () => {
+    return this.#turns.take(async () => {
       this.#stream = await newStream(this.directory, this.nextPosition);
       return this.#stream.id;
     });
+  }
+
+  /** After a conflict: the name that this one goes out under from now on. */
+  rename(position: number): Promise<Name> {
+    return this.#turns.take(() => this.#renamed.give(position, (each) => this.#settled.has(each)));
   }
 
   /** Resolves when something stands at a position (see `nextPosition`), or when the signal aborts. */
@@ -198,92 +299,116 @@ export class Spool {
     });
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    await this.#exclusive(async () => {
-      this.#closed = true;
-      if (this.#unsynced && this.#last.segment) await this.#last.segment.sync();
-      for (const shelf of this.#shelves) await shelf.segment?.close();
-      await this.#lock.release();
+  close(): Promise<void> {
+    return this.#turns.close(async () => {
+      try {
+        if (this.#unsynced) await this.#newest.sync();
+        if (this.#cursor.behind) await this.#writeCursor();
+      } finally {
+        this.#cursor.stop();
+        await this.#shelves.close();
+        await this.#lock.release();
+      }
     });
   }
 
-  get #last(): Shelf {
-    const shelf = this.#shelves.at(-1);
-    if (!shelf) throw new Error('a spool has at least one segment');
-    return shelf;
+  get #newest(): Segment {
+    const { newest } = this.#shelves;
+    if (!newest) throw new Error('a spool has at least one segment, and the newest is open');
+    return newest;
   }
 
-  async #segmentFor(length: number): Promise<Segment> {
-    const { segment } = this.#last;
-    if (!segment) throw new Error('the last segment of a spool is always open');
-    if (segment.bytes === 0 || segment.bytes + length <= this.#segmentBytes) return segment;
-    if (this.#unsynced) await this.#syncNow(segment);
-    const shelf = await newShelf(this.directory, segment.end);
-    this.#shelves.push(shelf);
-    await this.#dropAcknowledged();
-    return this.#segmentFor(length);
+  async #append(make: (sequence: number, stream: string) => Uint8Array): Promise<number> {
+    // Until the account on disk says so, a batch at this position would be taken for one that tells of losses.
+    await this.#losses.write();
+    const position = this.nextPosition;
+    const payload = make(position - this.#stream.origin, this.#stream.id);
+    await this.#makeRoom(payload.length);
+    const sync = this.#options.sync !== 'handout';
+    await this.#newest.append(payload, sync);
+    this.#unsynced = !sync;
+    for (const wake of this.#wake.splice(0)) wake();
+    return position;
   }
 
-  async #syncNow(segment: Segment): Promise<void> {
-    await segment.sync();
+  async #makeRoom(length: number): Promise<void> {
+    const { bytes, end } = this.#newest;
+    if (bytes > 0 && bytes + length > this.#segmentBytes) {
+      if (this.#unsynced) await this.#syncNow();
+      await this.#shelves.begin(end);
+      await this.#removeSettled();
+      if (this.#shelves.count > KEPT_SEGMENTS && (await this.#freeBytes()) < (this.#options.minFreeBytes ?? 0)) await this.#dropOldest();
+    }
+    while (this.bytes + length > (this.#options.maxBytes ?? Infinity)) if (!(await this.#dropOldest())) return;
+  }
+
+  async #freeBytes(): Promise<number> {
+    if (this.#options.freeBytes) return this.#options.freeBytes(this.directory);
+    const { bavail, bsize } = await statfs(this.directory);
+    return bavail * bsize;
+  }
+
+  /** @returns false when it has to stay: it is the only one, or a batch of it is being sent */
+  async #dropOldest(): Promise<boolean> {
+    const [oldest] = this.#shelves.all();
+    if (!oldest || this.#shelves.count < 2 || [...this.#held].some((position) => position >= oldest.first && position < oldest.end)) return false;
+    const segment = await this.#opened(oldest);
+    const lost: LostBatch[] = [];
+    for (let position = this.#settled.nextOpen(oldest.first); position < oldest.end; position = this.#settled.nextOpen(position + 1)) {
+      const payload = await segment.read(position);
+      if (!payload) await this.#lostByDamage(segment, position, position + 1);
+      else if (!this.#losses.carries(position)) lost.push({ reason: 'quota', content: await contentOfRecord(payload) });
+    }
+    const last = oldest.end - 1;
+    await this.#losses.add(lost, oldest.first, last);
+    await this.#losses.tellAgain((carriedBy) => carriedBy >= oldest.first && carriedBy <= last);
+    this.#settled.add(oldest.first, last);
+    if (lost.length > 0) this.#options.dropped?.(lost.length);
+    await this.#shelves.removeOldest();
+    await this.#writeCursor();
+    return true;
+  }
+
+  async #syncNow(): Promise<void> {
+    await this.#newest.sync();
     this.#unsynced = false;
   }
 
-  async #opened(shelf: Shelf, following: number | undefined): Promise<Segment> {
+  async #opened(shelf: Shelf): Promise<Segment> {
     if (shelf.segment) return shelf.segment;
-    const segment = await Segment.open(this.directory, shelf.first, 'read');
-    shelf.segment = segment;
-    const lost = (following ?? segment.end) - segment.end;
-    if (lost > 0) this.#reportLost(segment, lost);
+    const segment = await this.#shelves.opened(shelf.first);
+    await this.#lostByDamage(segment, segment.end, shelf.end);
     return segment;
   }
 
-  async #dropAcknowledged(): Promise<void> {
+  async #settle(position: number): Promise<void> {
+    this.#held.delete(position);
+    this.#settled.add(position);
+    // Segments first: on a full disk that is what makes room for the cursor.
+    await this.#removeSettled();
+    // Should a later writing fail, the next one tries again.
+    if (this.#cursor.due(() => void this.#turns.take(() => this.#writeCursor()).catch(() => undefined))) await this.#writeCursor();
+  }
+
+  async #writeCursor(): Promise<void> {
+    await this.#cursor.write(this.#settled);
+    this.#losses.cursorWritten();
+  }
+
+  async #removeSettled(): Promise<void> {
     for (;;) {
-      const [oldest, following] = this.#shelves;
-      if (!oldest || !following || following.first > this.#acknowledged + 1) return;
-      await oldest.segment?.close();
-      delete oldest.segment;
-      await unlink(segmentPath(this.directory, oldest.first)).catch(ignoreMissing);
-      this.#shelves.shift();
+      const [oldest] = this.#shelves.all();
+      if (!oldest || this.#shelves.count < 2 || this.#settled.countOpen(oldest.first, oldest.end) > 0) return;
+      await this.#shelves.removeOldest();
     }
   }
 
-  #reportTail(segment: Segment): void {
-    const where = segmentPath(this.directory, segment.first);
-    if (segment.tail === 'torn') {
-      this.#report({ kind: 'flagged', code: 'SPOOL_TORN_TAIL', detail: `${where}: the last write was cut short (${segment.tailBytes} bytes); it had never been confirmed.`, count: 1 });
-    } else {
-      this.#report({ kind: 'flagged', code: 'SPOOL_DAMAGED', detail: `${where}: ${segment.tailBytes} bytes of unsent batches are damaged and lost; check the disk. A new stream was begun.`, count: 1 });
-    }
-  }
-
-  #reportLost(segment: Segment, lost: number): void {
-    const where = segmentPath(this.directory, segment.first);
-    this.#report({ kind: 'flagged', code: 'SPOOL_DAMAGED', detail: `${where}: ${lost} unsent batches are damaged and lost; check the disk.`, count: lost });
-  }
-
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(() => {
-      if (this.#closed) throw new TelemetryError('SPOOL_CLOSED', `The spool ${this.directory} is closed.`, 'abort');
-      return guarded(this.directory, work);
-    });
-    this.#turn = result.catch(() => undefined);
-    return result;
-  }
-}
-
-const ignoreMissing = (error: unknown): void => {
-  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-};
-
-/** Whatever the file system says may pass (room is made, a disk is mounted again): the caller should try again. */
-async function guarded<T>(directory: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (!(cause instanceof Error) || !('syscall' in cause)) throw cause;
-    throw new TelemetryError('SPOOL_DISK', `The spool ${directory} can't be used: ${messageOf(cause)}. Make room or check its permissions.`, 'retry', { cause });
+  /** Positions [first, end) hold nothing that can be read. */
+  async #lostByDamage(segment: Segment, first: number, end: number): Promise<void> {
+    const lost = this.#settled.countOpen(first, end);
+    if (lost === 0) return;
+    this.#options.report?.(lostRecords(this.directory, segment, lost));
+    await this.#losses.tellAgain((position) => position >= first && position < end && !this.#settled.has(position));
+    this.#settled.add(first, end - 1);
   }
 }

@@ -1,4 +1,4 @@
-/** Reading: figures, nodes, health, metrics and the first page. Nothing here changes a fact. */
+/** Reading: figures, health, metrics and the first page. Nothing here changes a fact. */
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '@joulebook/shared/clock.js';
@@ -33,6 +33,20 @@ export function glanceRange(facts: Extent, now: number, window: number): Pick<Re
   return { from: epochMicros(Math.max(to - window * 1e6, facts.from)), to };
 }
 
+const READ = { config: { needs: 'read' } } as const;
+/** Health says nothing about anybody's work, and probes carry no tokens. */
+const OPEN = { config: { needs: 'open' } } as const;
+
+/** Whoever asks, and however many: what nobody needs a token for must not keep the store busy. */
+function onceASecond<T>(clock: Clock, work: () => Promise<T>): () => Promise<T> {
+  let last: { readonly answer: Promise<T>; readonly at: number } | undefined;
+  return () => {
+    const now = clock.monotonic();
+    if (!last || now - last.at >= 1) last = { answer: work(), at: now };
+    return last.answer;
+  };
+}
+
 export interface Reading {
   readonly store: Store;
   readonly metrics: Metrics;
@@ -41,28 +55,28 @@ export interface Reading {
 }
 
 export function serveApi(app: FastifyInstance, { store, metrics, clock, defaults }: Reading): void {
-  app.get('/v1/report', async (request) => buildReport(store, parseRequest(saidOf(request.query), defaults, ''), ''));
+  app.get('/v1/report', READ, async (request) => buildReport(store, parseRequest(saidOf(request.query), defaults, ''), ''));
 
-  app.get('/v1/nodes', async () => ({ nodes: (await store.nodes()).map((node) => ({ ...node, lastSeen: formatTime(node.lastSeen) })) }));
+  const answers = onceASecond(clock, () =>
+    store.extent().then(() => true, (error: unknown) => {
+      app.log.error({ error: messageOf(error) }, 'the store does not answer');
+      return false;
+    }),
+  );
+  app.get('/healthz', OPEN, async () => ({ ok: true }));
 
-  app.get('/healthz', async () => ({ ok: true }));
-
-  app.get('/readyz', async (_request, reply) => {
-    try {
-      await store.extent();
-      return { ok: true };
-    } catch (error) {
-      void reply.code(503);
-      return { ok: false, error: 'STORE_FAILED', message: messageOf(error) };
-    }
+  app.get('/readyz', OPEN, async (_request, reply) => {
+    if (await answers()) return { ok: true };
+    void reply.code(503);
+    return { ok: false, error: 'STORE_FAILED', message: 'The store does not answer; the log of the collector says why.' };
   });
 
-  app.get('/metrics', async (_request, reply) => {
+  app.get('/metrics', READ, async (_request, reply) => {
     const { text, contentType } = await metrics.expose();
     return reply.type(contentType).send(text);
   });
 
-  app.get('/', async (request, reply) => {
+  app.get('/', READ, async (request, reply) => {
     const nonce = randomBytes(16).toString('base64');
     void reply.type('text/html; charset=utf-8').header('content-security-policy', contentSecurity(nonce));
     return firstPage(request, nonce);
@@ -93,12 +107,8 @@ const withBoundaries = (report: Report, { boundariesMeasured, other, flags }: Bo
 const contentSecurity = (nonce: string): string =>
   `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`;
 
-/** Headers and errors that hold for every route. */
-export function hardenReplies(app: FastifyInstance): void {
-  app.addHook('onSend', async (_request, reply) => {
-    void reply.headers({ 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'x-frame-options': 'DENY', 'cache-control': 'no-store' });
-    if (!reply.hasHeader('content-security-policy')) void reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
-  });
+/** Errors that hold for every route. */
+export function explainFaults(app: FastifyInstance): void {
   app.setNotFoundHandler(async (request, reply) => {
     void reply.code(404);
     return { error: 'NOT_FOUND', message: `There is no ${request.method} ${request.url.split('?')[0]} here.` };

@@ -7,13 +7,18 @@ const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) =>
 
 /** What to read in help after each flag. */
 const OPERANDS: Readonly<Record<keyof CollectorSettings, string>> = {
-  store: 'FILE', listen: 'HOST:PORT', token: 'TOKEN', maxBodyBytes: 'BYTES', maxInflatedBytes: 'BYTES', price: 'USD/kWh', pue: 'FACTOR', carbon: 'g/kWh', logLevel: 'LEVEL',
+  tokenFolder: 'DIR', tlsCert: 'FILE', tlsKey: 'FILE', tlsClientCa: 'FILE', tlsClientCertificate: 'required|optional', batchesPerMinute: 'COUNT', requestsPerMinute: 'COUNT', refusalsPerMinute: 'COUNT', headerTimeout: 'DURATION',
+  collectorCa: 'FILE', collectorCert: 'FILE', collectorKey: 'FILE',
+  store: 'FILE|URL', storeToken: 'TOKEN', listen: 'HOST:PORT', token: 'TOKEN', maxBodyBytes: 'BYTES', maxInflatedBytes: 'BYTES', maxWaitingBytes: 'BYTES', maxSlices: 'COUNT', maxLabels: 'COUNT', maxSeries: 'COUNT', maxAge: 'DURATION', retentionRaw: 'DURATION', retentionMinute: 'DURATION', retentionHour: 'DURATION', rollUpSchedule: 'CRON', retainSchedule: 'CRON', price: 'USD/kWh', pue: 'FACTOR', carbon: 'g/kWh', logLevel: 'LEVEL',
 };
 
 function defaultOf(name: keyof CollectorSettings): string {
-  const text: Partial<Record<keyof CollectorSettings, string>> = { store: './data/joulebook.duckdb', listen: '127.0.0.1:9840', logLevel: 'info' };
+  const text: Partial<Record<keyof CollectorSettings, string>> = { store: './data/joulebook.duckdb', listen: '127.0.0.1:9840', logLevel: 'info', retentionRaw: '14d', retentionMinute: '400d', retentionHour: 'forever', rollUpSchedule: '* * * * *', retainSchedule: '20 3 * * *' };
   return text[name] === undefined ? '' : `, default ${text[name]}`;
 }
+
+/** What every command needs that asks a running collector. */
+export const TO_COLLECTOR = ['token', 'collectorCa', 'collectorCert', 'collectorKey'] as const satisfies readonly (keyof CollectorSettings)[];
 
 export function addSettings(command: Command, names: readonly (keyof CollectorSettings)[]): void {
   command.option('--config <FILE>', 'settings as YAML');

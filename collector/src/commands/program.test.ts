@@ -67,7 +67,7 @@ describe('report', () => {
     expect([code, out]).toEqual([2, '']);
     for (const name of ['--price', 'JOULEBOOK_PUE', '--by', '--format', '--collector', 'FILE and --store and --collector']) expect(err).toContain(`joulebook: ${name}: `);
     expect((await said(['report', '-', '--by', 'qq'], { stdin: ndjson })).code).toBe(2);
-    expect((await said(['report', '--store', 'influxdb://host/db'])).err).toContain('not available yet');
+    expect((await said(['report', '--store', 'influxdb://host/db'])).err).toContain("'influxdb' stores are not available");
   });
 
   it('ends with 2 for what commander refuses, and 0 for help', async () => {

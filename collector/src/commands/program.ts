@@ -2,13 +2,19 @@
 import { Command, CommanderError } from 'commander';
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { VERSION } from '../version.js';
+import { addBackup } from './backup.js';
+import { addExport } from './export.js';
 import { addReport } from './report.js';
+import { addRetain } from './retain.js';
 import { addServe } from './serve.js';
+import { addSettingsCommand } from './settings.js';
 import type { Surroundings } from './surroundings.js';
+import { addToken } from './token.js';
+import { addVerify } from './verify.js';
 
-export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
+export const EXIT = { done: 0, failed: 1, usage: 2, problem: 3 } as const;
 
-function programOf(surroundings: Surroundings): Command {
+function programOf(surroundings: Surroundings, onProblem: () => void): Command {
   const program = new Command('joulebook').description('Measured energy joined with tokens: what a token costs in joules, money and carbon.').version(VERSION);
   // Subcommands copy these when they are made, so they come first.
   program.exitOverride().showHelpAfterError('Try --help.').configureOutput({
@@ -17,14 +23,21 @@ function programOf(surroundings: Surroundings): Command {
   });
   addServe(program, surroundings);
   addReport(program, surroundings);
+  addExport(program, surroundings);
+  addRetain(program, surroundings);
+  addBackup(program, surroundings);
+  addToken(program, surroundings);
+  addVerify(program, surroundings, onProblem);
+  addSettingsCommand(program, surroundings);
   return program;
 }
 
 /** Never throws for what a user or a machine can do wrong; only for faults of the program. */
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   try {
-    await programOf(surroundings).parseAsync(argv, { from: 'user' });
-    return EXIT.done;
+    let problem = false;
+    await programOf(surroundings, () => (problem = true)).parseAsync(argv, { from: 'user' });
+    return problem ? EXIT.problem : EXIT.done;
   } catch (error) {
     // Commander has said its piece already; help and version are no faults.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;

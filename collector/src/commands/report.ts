@@ -8,9 +8,10 @@ import { FORMATS, render, type Format } from '../report/render.js';
 import { parseRequest, type ReportRequest, type Said } from '../report/request.js';
 import type { CollectorSettings } from '../settings.js';
 import { openDuckdb } from '../store/duckdb.js';
+import { isServerAddress, openStore } from '../store/open.js';
 import type { Store } from '../store/store.js';
-import { askCollector } from './ask.js';
-import { addSettings, readSettings } from './options.js';
+import { askCollector, faultsOfAddress } from './ask.js';
+import { addSettings, readSettings, TO_COLLECTOR } from './options.js';
 import type { Surroundings } from './surroundings.js';
 
 const PREFIX = '--';
@@ -58,14 +59,14 @@ function sourceOf(file: string | undefined, flags: Flags, faults: string[]): Sou
   if (said.length > 1) faults.push(`${said.join(' and ')}: say one place to read from`);
   const collector = flags['collector'];
   if (typeof collector === 'string') {
-    if (!URL.canParse(collector) || !/^https?:$/.test(new URL(collector).protocol)) faults.push('--collector: not an address like http://127.0.0.1:9840');
+    faults.push(...faultsOfAddress('--collector', collector));
     return { kind: 'collector', url: collector };
   }
   return file === undefined ? { kind: 'store' } : { kind: 'stream', file };
 }
 
 function checkStore(path: string, faults: string[]): void {
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path)) faults.push(`--store: '${path.split('://')[0]}' stores are not available yet; name a file`);
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path) && !isServerAddress(path)) faults.push(`--store: '${path.split('://')[0]}' stores are not available; name a file, or http(s)://… of a server`);
 }
 
 const noFacts = (where: string): TelemetryError => new TelemetryError('NO_FACTS', `There are no facts in ${where}: no batch with a slice in it.`, 'abort');
@@ -79,8 +80,8 @@ async function fromStream(file: string, request: ReportRequest, { stdin }: Surro
   });
 }
 
-async function fromStore(path: string, request: ReportRequest): Promise<Report> {
-  return using(await openDuckdb(path, { readOnly: true }), async (store) => {
+async function fromStore(path: string, token: string | undefined, request: ReportRequest): Promise<Report> {
+  return using(await openStore(path, { readOnly: true, token }), async (store) => {
     if ((await store.extent()) === null) throw noFacts(`the store ${path}`);
     return buildReport(store, request, PREFIX);
   });
@@ -99,9 +100,9 @@ function make(source: Source, said: Said, settings: CollectorSettings, request: 
     case 'stream':
       return fromStream(source.file, request, surroundings);
     case 'store':
-      return fromStore(settings.store, request);
+      return fromStore(settings.store, settings.storeToken, request);
     case 'collector':
-      return askCollector(source.url, settings.token, { ...said, ...pricesOf(settings) });
+      return askCollector(source.url, settings, { ...said, ...pricesOf(settings) });
     default:
       return source satisfies never;
   }
@@ -134,7 +135,7 @@ export function addReport(program: Command, surroundings: Surroundings): void {
     .option('--slo <TARGETS>', 'latency targets (not available yet)')
     .option('--format <NAME>', `one of ${FORMATS.join(', ')}`, 'table');
   command.addHelpText('after', HELP);
-  addSettings(command, ['store', 'token', 'price', 'pue', 'carbon']);
+  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'price', 'pue', 'carbon']);
   command.action(async (file: string | undefined, flags: Flags) => {
     const faults: string[] = [];
     const said = saidOf(flags);

@@ -10,4 +10,6 @@ export interface Surroundings {
   readonly stderr: Writable;
   /** Resolves when the process is asked to stop. Only who calls it takes the signals over. */
   untilStopped(): Promise<void>;
+  /** Calls back whenever the process is asked to read its files again; absent where nobody can ask. */
+  onReload?(listener: () => void): void;
 }

@@ -3,48 +3,109 @@
  *
  *   200 { accepted: true, duplicate }   it is stored, now or before
  *   400 413 415                         it never will be: count it and go on
+ *   401 403                             not by this sender: another token, then the same again
  *   409                                 this (stream, sequence) is taken by other content: open a new stream
- *   503 + Retry-After                   not now; send the same again
+ *   425 429 503 + Retry-After           not now; send the same again
+ *
+ * An agent says in `x-joulebook-sent` (epoch seconds) when it sent, by its own clock: see clock-offsets.ts.
  */
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import { decodeBatch } from '@joulebook/shared/batch.js';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { decodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
-import type { Metrics } from './metrics.js';
+import type { Instant } from '@joulebook/shared/units.js';
+import { mayWrite } from '../access/caller.js';
+import type { Refusal } from '../access/refusal.js';
 import type { Store } from '../store/store.js';
+import { Admission, type AdmissionSettings, type Objection } from './admission.js';
 import { readBody } from './body.js';
+import { sentAt, type ClockOffsets } from './clock-offsets.js';
+import type { Metrics } from './metrics.js';
+import { inLanes, Room, type Lease } from './room.js';
 
 const RETRY_AFTER_SECONDS = 5;
-/** Batches taken in and not yet answered; more are told to come back, so that memory stays bounded. */
-const MOST_WAITING = 32;
+/** Batches taken in and not yet answered; more are told to come back, however small they are. */
+const MOST_WAITING = 256;
+/** Bodies being inflated at a time, each to at most maxInflatedBytes. */
+const INFLATING = 4;
+/** What a parsed batch takes in memory, as text and as objects, by the bytes of its text. */
+const BYTES_PER_BYTE = 4;
 
-export interface IngestLimits {
+export interface IngestSettings extends AdmissionSettings {
   readonly maxBodyBytes: number;
   readonly maxInflatedBytes: number;
+  readonly maxWaitingBytes: number;
 }
 
-export interface Refusal {
-  readonly error: string;
-  readonly message: string;
+export interface Intake {
+  readonly store: Store;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly clocks: ClockOffsets;
 }
 
-const retryLater = (reply: FastifyReply, error: string, message: string): Refusal => {
-  void reply.code(503).header('retry-after', String(RETRY_AFTER_SECONDS));
+interface Arrival {
+  readonly lease: Lease;
+  readonly at: Instant;
+  /** The handler has it, and gives the room back. */
+  handled: boolean;
+}
+
+type Answer = { readonly accepted: true; readonly duplicate: boolean } | Refusal;
+
+function retryLater(reply: FastifyReply, { error, message, after = RETRY_AFTER_SECONDS }: { readonly error: string; readonly message: string; readonly after?: number }, status = 503): Refusal {
+  void reply.code(status).header('retry-after', String(after));
   return { error, message };
-};
+}
 
-export function ingest(app: FastifyInstance, store: Store, metrics: Metrics, clock: Clock, limits: IngestLimits): void {
-  let waiting = 0;
+export function ingest(app: FastifyInstance, { store, metrics, clock, clocks }: Intake, settings: IngestSettings): void {
+  const room = new Room(settings.maxWaitingBytes, MOST_WAITING);
+  const inflating = inLanes(INFLATING);
+  const admission = new Admission(settings, clocks);
+  const arrivals = new WeakMap<FastifyRequest, Arrival>();
   let storeWorks = true;
+  metrics.gauge({ name: 'joulebook_ingest_waiting_bytes', help: 'Memory of batches that were begun and not yet answered.' }, () => [{ value: room.taken.bytes }]);
 
   // Only types that a web page can't send to another site without asking first: nobody's browser feeds this collector.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(['application/json', 'application/gzip'], { parseAs: 'buffer', bodyLimit: limits.maxBodyBytes }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser(['application/json', 'application/gzip'], { parseAs: 'buffer', bodyLimit: settings.maxBodyBytes }, (_request, body, done) => done(null, body));
 
-  async function accept(body: unknown, reply: FastifyReply): Promise<{ accepted: true; duplicate: boolean } | Refusal> {
+  /** Before anything of the body is read. */
+  async function makeRoom(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const said = Number(request.headers['content-length'] ?? settings.maxBodyBytes);
+    const lease = room.lease(Math.min(settings.maxBodyBytes, said));
+    if (!lease) {
+      metrics.batch('busy');
+      await reply.send(retryLater(reply, { error: 'BUSY', message: 'Too much is waiting to be stored; send it again later.' }));
+      return;
+    }
+    const arrival: Arrival = { lease, at: clock.wall(), handled: false };
+    arrivals.set(request, arrival);
+    // Closed before its body was whole, or refused on the way: the handler never sees it.
+    reply.raw.once('close', () => arrival.handled || lease.release());
+  }
+
+  async function decoded(body: unknown, lease: Lease): Promise<Batch | undefined> {
     if (!Buffer.isBuffer(body) || body.length === 0) throw new TelemetryError('BODY_MISSING', 'The body is empty; send one batch as JSON.', 'discard');
-    const batch = decodeBatch(await readBody(body, limits.maxInflatedBytes));
+    return inflating(async () => {
+      const text = await readBody(body, settings.maxInflatedBytes);
+      return lease.grow(text.length * BYTES_PER_BYTE) ? decodeBatch(text) : undefined;
+    });
+  }
+
+  async function accept(request: FastifyRequest, reply: FastifyReply, { lease, at }: Arrival): Promise<Answer> {
+    const batch = await decoded(request.body, lease);
+    if (!batch) {
+      metrics.batch('busy');
+      return retryLater(reply, { error: 'BUSY', message: 'Too much is waiting to be stored; send it again later.' });
+    }
+    if (!mayWrite(request, batch.node)) return foreignNode(reply, batch.node);
+    const sent = sentAt(request.headers['x-joulebook-sent']);
+    if (sent !== undefined) clocks.heard(batch.node, sent, at);
     try {
+      const objection = admission.objection(batch, at);
+      // What was stored before stays stored: its sender is to forget it, not to count it as lost.
+      if (objection && (await store.seen(batch)) !== 'duplicate') return objectTo(reply, objection);
       const appended = await store.append(batch);
       if (!storeWorks) app.log.info('the store takes batches again');
       storeWorks = true;
@@ -52,28 +113,46 @@ export function ingest(app: FastifyInstance, store: Store, metrics: Metrics, clo
       if (appended === 'accepted') metrics.slices(batch.slices.length);
       if (appended !== 'conflict') return { accepted: true, duplicate: appended === 'duplicate' };
       void reply.code(409);
-      return { error: 'BATCH_CONFLICT', message: `Stream ${batch.stream} has sent other content as sequence ${batch.sequence} before; open a new stream.` };
+      return { error: 'BATCH_CONFLICT', message: `Stream ${batch.stream} has sent other content as sequence ${batch.sequence} before, or has too many gaps; open a new stream.` };
     } catch (error) {
+      if (error instanceof TelemetryError && error.remedy === 'discard') throw error;
       if (storeWorks) app.log.error({ error: messageOf(error) }, 'the store does not take batches; agents are told to retry');
       storeWorks = false;
       metrics.batch('failed');
-      return retryLater(reply, 'STORE_FAILED', 'The store does not take batches now; send it again later.');
+      return retryLater(reply, { error: 'STORE_FAILED', message: 'The store does not take batches now; send it again later.' });
     }
   }
 
-  app.post('/v1/batches', async (request, reply) => {
-    if (waiting >= MOST_WAITING) return retryLater(reply, 'BUSY', 'Too many batches are waiting; send it again later.');
-    waiting += 1;
+  function objectTo(reply: FastifyReply, objection: Objection): Refusal {
+    if (objection.after !== undefined) {
+      metrics.batch('early');
+      return retryLater(reply, objection, 425);
+    }
+    metrics.batch('rejected');
+    void reply.code(400);
+    return { error: objection.error, message: objection.message };
+  }
+
+  function foreignNode(reply: FastifyReply, node: string): Refusal {
+    metrics.batch('rejected');
+    void reply.code(403);
+    return { error: 'FOREIGN_NODE', message: `${reply.request.caller?.name ?? 'This sender'} may not write facts of node '${node}'.` };
+  }
+
+  app.post('/v1/batches', { config: { needs: 'ingest' }, onRequest: makeRoom }, async (request, reply) => {
+    const arrival = arrivals.get(request);
+    if (!arrival) throw new Error('a batch has its room before it is read');
+    arrival.handled = true;
     const begun = clock.monotonic();
     try {
-      return await accept(request.body, reply);
+      return await accept(request, reply, arrival);
     } catch (error) {
       if (!(error instanceof TelemetryError)) throw error;
       metrics.batch('rejected');
       void reply.code(error.code === 'BODY_TOO_LARGE' ? 413 : 400);
       return { error: error.code, message: error.message } satisfies Refusal;
     } finally {
-      waiting -= 1;
+      arrival.lease.release();
       metrics.ingest(clock.monotonic() - begun);
     }
   });

@@ -101,6 +101,9 @@ export const other = z.object({
 });
 export type Other = z.infer<typeof other>;
 
+/** What a report was summed from: facts, or their sums by minute, hour or day. The same figures, but for what a flag says. */
+export const readFrom = z.object({ resolution: z.enum(['facts', '1m', '1h', '1d']), /** Of the range. */ seconds: z.number() });
+
 export const report = z.object({
   from: z.string().nullable(),
   to: z.string().nullable(),
@@ -126,6 +129,8 @@ export const report = z.object({
   /** Present with `boundariesMeasured`; null where no boundary contains another. */
   other: other.nullable().optional(),
   tokensOutside: row.shape.tokensOutside,
+  /** Which resolution was read, finest first; absent where the store has one only. */
+  resolution: z.array(readFrom).optional(),
   flags: z.array(flag),
   /** Everything in one row; not the sum of `rows` where a ratio or wall time is concerned. */
   total: row,

@@ -5,7 +5,7 @@ import { isByRequest, joinRequests, type JoinedRequests, type RequestAccount } f
 import { isAsked, join, whyUnasked, type JoinedKind, type Question, type Sums } from '../join/join.js';
 import type { Flag, Report } from '../join/report.js';
 import type { Terms } from '../join/row.js';
-import { divides, inBoundary, type FactKind, type Filter, type GroupSum, type Scope, type Store } from '../store/store.js';
+import { divides, inBoundary, type FactKind, type Filter, type GroupSum, type Resolution, type Scope, type Store } from '../store/store.js';
 import { formatTime } from '../join/times.js';
 import { boundariesOf, isWholeNodes, methodsOf, type Boundaries } from './boundaries.js';
 import { checkLabels, type ReportRequest } from './request.js';
@@ -139,6 +139,11 @@ export const measureBoundaries = (store: Store, request: ReportRequest): Promise
 const basisFlags = ({ basis }: ReportRequest): Flag[] =>
   basis === 'serving' ? [{ code: 'BASIS_SERVING', detail: 'Idle and unknown joules are left out of the ratios (not of joules, watts, cost and carbon).' }] : [];
 
+const resolutionFlags = (resolution: Resolution | undefined): Flag[] => [
+  ...(resolution?.rounded === true ? [{ code: 'RANGE_ROUNDED', detail: 'Facts of some of this time are no longer kept: its ends and steps were moved back to the beginning of the minute or hour whose sum is.' }] : []),
+  ...(resolution?.wallTimeByCell === true ? [{ code: 'WALL_TIME_ROUNDED', detail: 'Facts of some of this time are no longer kept, and wall time (seconds, and watts by it) not for these keys: there it is that of the longest seen device of each minute or hour.' }] : []),
+];
+
 const unique = (flags: readonly Flag[]): Flag[] => [...new Map(flags.map((flag) => [`${flag.code} ${flag.detail}`, flag])).values()];
 
 /**
@@ -162,6 +167,7 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
   if (!total) throw new Error('the whole is always a row');
   const own = request.by.length === 0 && request.step === undefined ? all : await rowsOf(store, request, question, terms);
 
+  const resolution = await store.resolution?.({ kind: 'energy', by: question.by, step: request.step, ...scope });
   const { from = all.bounds?.from, to = all.bounds?.to } = request;
   return {
     from: from === undefined ? null : formatTime(from),
@@ -179,7 +185,9 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
     methods: methodsOf(perMethod),
     ...(boundaries && { boundariesMeasured: [...boundaries.boundariesMeasured], other: boundaries.other }),
     tokensOutside: total.tokensOutside,
+    ...(resolution && { resolution: [...resolution.read] }),
     flags: unique([
+      ...resolutionFlags(resolution),
       ...(await notMeasuredFlags(store, request, labels)),
       ...basisFlags(request),
       ...total.flags,

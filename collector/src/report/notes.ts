@@ -25,4 +25,18 @@ function boundaryLines({ boundariesMeasured = [], other }: Report): string[] {
 const errorLine = ({ uncertainty, total }: Report): string[] =>
   uncertainty === null && total.joules !== null ? ['±: the sensors do not state their error for all of this energy.'] : [];
 
-export const noteLines = (report: Report): string[] => [...methodLine(report), ...errorLine(report), ...boundaryLines(report)];
+const SOURCES: Readonly<Record<NonNullable<Report['resolution']>[number]['resolution'], string>> = { facts: 'facts', '1m': 'sums by minute', '1h': 'sums by hour', '1d': 'sums by day' };
+const UNITS = [['d', 86_400], ['h', 3600], ['min', 60], ['s', 1]] as const;
+
+function lengthText(seconds: number): string {
+  const [unit, length] = UNITS.find(([, each]) => seconds >= each) ?? ['s', 1];
+  return `${Number((seconds / length).toFixed(1))} ${unit}`;
+}
+
+/** Worth a line where not all was read as it was sent. */
+function resolutionLine({ resolution = [] }: Report): string[] {
+  if (resolution.every((read) => read.resolution === 'facts')) return [];
+  return [`Read: ${resolution.map((read) => `${SOURCES[read.resolution]} (${lengthText(read.seconds)})`).join(', ')}.`];
+}
+
+export const noteLines = (report: Report): string[] => [...methodLine(report), ...errorLine(report), ...boundaryLines(report), ...resolutionLine(report)];

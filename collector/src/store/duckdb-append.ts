@@ -1,9 +1,12 @@
 /** Batches into the embedded store: ledger entries, facts and what is kept apart, in one transaction. */
-import { createHash } from 'node:crypto';
 import type { DuckDBAppender, DuckDBConnection } from '@duckdb/node-api';
-import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
+import type { Batch } from '@joulebook/shared/batch.js';
 import type { Slice, SliceKind } from '@joulebook/shared/slice.js';
+import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { EpochMicros } from '@joulebook/shared/units.js';
+import { cellOf, LEVELS } from './levels.js';
+import { compact, entryOf, isSame, rowOf, type Entry } from './duckdb-ledger.js';
+import type { Ledger } from './ledger.js';
 import type { Appended } from './store.js';
 import { canonicalNodes } from './series.js';
 import type { Verdict, Writers } from './writers.js';
@@ -86,65 +89,76 @@ async function keepApart(connection: DuckDBConnection, judged: readonly Judged[]
   if (rows.length > 0) appendRows(await connection.createAppender('kept_apart'), rows);
 }
 
+/** Minutes whose sums are out of date by this. */
+async function touch(connection: DuckDBConnection, judged: readonly Judged[]): Promise<void> {
+  const minutes = new Set(judged.flatMap(({ verdict }) => verdict.booked.map(({ from }) => cellOf(from, LEVELS[0]))));
+  if (minutes.size > 0) appendRows(await connection.createAppender('touched'), [...minutes].map((cell): Cell[] => [LEVELS[0].name, BigInt(cell)]));
+}
+
 interface Judged {
   readonly batch: Batch;
   readonly verdict: Verdict;
 }
-interface Entry {
-  readonly batch: Batch;
-  readonly key: string;
-  readonly hash: string;
+/** What a store remembers beside its facts: who wrote which series, and which batches it has. */
+export interface Memory {
+  readonly writers: Writers;
+  readonly ledger: Ledger;
+  /** Facts that begin before were deleted; their sums are closed. */
+  factsSince: number;
 }
 
-const keyOf = (stream: string, sequence: bigint | number): string => `${stream} ${sequence}`;
-const entryOf = (batch: Batch): Entry => ({ batch, key: keyOf(batch.stream, batch.sequence), hash: createHash('sha256').update(encodeBatch(batch)).digest('hex') });
-
-const places = (count: number, after: number): string => Array.from({ length: count }, (_, index) => `$${after + index + 1}`).join(', ');
-
-/** Content hashes of those that the ledger has, by key. */
-async function knownHashes(connection: DuckDBConnection, entries: readonly Entry[]): Promise<Map<string, string>> {
-  const streams = [...new Set(entries.map(({ batch }) => batch.stream))];
-  const sequences = [...new Set(entries.map(({ batch }) => BigInt(batch.sequence)))];
-  const sql = `SELECT stream, sequence, hash FROM ledger WHERE stream IN (${places(streams.length, 0)}) AND sequence IN (${places(sequences.length, streams.length)})`;
-  const found = await connection.runAndReadAll(sql, [...streams, ...sequences]);
-  return new Map(found.getRows().flatMap(([stream, sequence, hash]) => (typeof stream === 'string' && typeof sequence === 'bigint' && typeof hash === 'string' ? [[keyOf(stream, sequence), hash] as const] : [])));
-}
-
-async function store(connection: DuckDBConnection, entries: readonly Entry[], at: EpochMicros, writers: Writers): Promise<void> {
+async function store(connection: DuckDBConnection, entries: readonly Entry[], at: EpochMicros, { writers, ledger }: Memory): Promise<void> {
+  const nextBefore = new Map(entries.map(({ batch: { stream } }) => [stream, ledger.next(stream)]));
   await connection.run('BEGIN');
   try {
-    const ledger: Cell[][] = entries.map(({ batch, hash }) => [batch.stream, BigInt(batch.sequence), hash, batch.node, BigInt(at), BigInt(batch.slices.length)]);
-    appendRows(await connection.createAppender('ledger'), ledger);
+    appendRows(await connection.createAppender('ledger'), entries.map((entry) => rowOf(entry, at)));
+    for (const { batch } of entries) ledger.accept(batch, at);
     const hosts = entries.flatMap(({ batch: { node, host } }) => (host ? [[node, BigInt(at), JSON.stringify(host)]] : []));
     if (hosts.length > 0) appendRows(await connection.createAppender('host'), hosts);
     const judged = entries.map(({ batch }) => ({ batch, verdict: writers.judge(batch) }));
     await appendFacts(connection, judged);
     await keepApart(connection, judged);
+    await touch(connection, judged);
+    await compact(connection, ledger, nextBefore);
     await connection.run('COMMIT');
     writers.keep();
+    ledger.keep();
   } catch (error) {
     writers.forget();
+    ledger.forget();
     // A failed COMMIT has ended the transaction already; the first error is the one to tell.
     await connection.run('ROLLBACK').catch(() => undefined);
     throw error;
   }
 }
 
+/** Its minutes would be summed anew from what is left of them. Who takes batches in refuses such facts before (`oldestTaken`). */
+function refuseClosed({ from }: Entry, { factsSince }: Memory): void {
+  if (from === null || from >= factsSince) return;
+  const [time, since] = [from, factsSince].map((micros) => new Date(micros / 1000).toISOString());
+  throw new TelemetryError('FACTS_TOO_OLD', `The batch has facts of ${time}; facts of before ${since} are no longer kept and their sums are closed.`, 'discard');
+}
+
 /**
  * All of them in one transaction, or none. Call it for one group at a time: a connection has one transaction, and
  * nobody else may write between looking into the ledger and adding to it (the ledger's key would refuse the group).
  */
-export async function appendBatches(connection: DuckDBConnection, batches: readonly Batch[], at: EpochMicros, writers: Writers): Promise<Appended[]> {
-  const entries = batches.map(entryOf);
-  const hashes = await knownHashes(connection, entries);
-  const fresh: Entry[] = [];
-  const answers = entries.map((entry): Appended => {
-    const known = hashes.get(entry.key);
-    if (known !== undefined) return known === entry.hash ? 'duplicate' : 'conflict';
-    hashes.set(entry.key, entry.hash);
-    fresh.push(entry);
-    return 'accepted';
-  });
-  if (fresh.length > 0) await store(connection, fresh, at, writers);
+export async function appendBatches(connection: DuckDBConnection, batches: readonly Batch[], at: EpochMicros, memory: Memory): Promise<Appended[]> {
+  const fresh = new Map<string, Entry>();
+  const answers: Appended[] = [];
+  for (const entry of batches.map(entryOf)) {
+    const { stream, sequence } = entry.batch;
+    const key = `${stream} ${sequence}`;
+    const twin = fresh.get(key);
+    if (twin) answers.push(twin.hash === entry.hash ? 'duplicate' : 'conflict');
+    else if (memory.ledger.holds(stream, sequence)) answers.push((await isSame(connection, entry)) ? 'duplicate' : 'conflict');
+    else if (!memory.ledger.hasRoomFor(stream, sequence)) answers.push('conflict');
+    else {
+      refuseClosed(entry, memory);
+      fresh.set(key, entry);
+      answers.push('accepted');
+    }
+  }
+  if (fresh.size > 0) await store(connection, [...fresh.values()], at, memory);
   return answers;
 }

@@ -1,5 +1,6 @@
 /** The embedded store, in whichever thread calls it: one DuckDB file (or `:memory:`), one owner. */
 import { stat } from 'node:fs/promises';
+import { totalmem } from 'node:os';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { hostFacts, type HostFacts } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
@@ -7,14 +8,21 @@ import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { epochMicros, toEpochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { appendBatches } from './duckdb-append.js';
 import { inGroups } from './group-commit.js';
-import { readGroup, sumStatement } from './duckdb-sum.js';
+import { copyStore, exportFacts } from './duckdb-export.js';
+import { extentOf, labelsOf } from './duckdb-look.js';
+import { isWallTimeByCell, readGroup, sourcesOf, sumStatement } from './duckdb-sum.js';
+import { loadLedger, verdictOn } from './duckdb-ledger.js';
 import { loadWriters } from './duckdb-writers.js';
+import { Ledger } from './ledger.js';
+import { resolutionOf } from './levels.js';
 import { migrate } from './migrations.js';
+import { retain } from './retention.js';
+import { rollUp, standingOf } from './rollup.js';
+import type { EmbeddedStore } from './upkeep.js';
 import { Writers } from './writers.js';
-import { DIMENSIONS, type Extent, type FactKind, type GroupSum, type NodeSeen, type Store, type SumQuery } from './store.js';
+import type { Extent, FactKind, GroupSum, NodeSeen, SumQuery } from './store.js';
 
 export const MEMORY = ':memory:';
-const TABLES = Object.keys(DIMENSIONS).filter((kind) => kind !== ('booked' satisfies FactKind));
 
 const OPTIONS = {
   // Small checkpoints stall appends for 80 ms; closing takes 0.4 s longer instead.
@@ -22,6 +30,11 @@ const OPTIONS = {
   // Nothing is ever fetched from the network: json is built in and nothing else is needed.
   autoinstall_known_extensions: 'false',
 };
+
+/** Of this machine's, for a store in a file: what needs more goes to disk. One in memory has all there is. */
+const MEMORY_SHARE = 0.5;
+const MOST_MEMORY = 2 * 2 ** 30;
+const memoryLimit = (): string => `${Math.floor(Math.min(MOST_MEMORY, MEMORY_SHARE * totalmem()) / 2 ** 20)}MiB`;
 
 export interface Opening {
   /** A file path, or `:memory:`. */
@@ -39,6 +52,17 @@ function turns(): <T>(work: () => Promise<T>) => Promise<T> {
   };
 }
 
+/** Several statements that see the same facts. */
+async function atOneMoment<T>(connection: DuckDBConnection, work: () => Promise<T>): Promise<T> {
+  await connection.run('BEGIN');
+  try {
+    return await work();
+  } finally {
+    // Nothing was written.
+    await connection.run('ROLLBACK');
+  }
+}
+
 function explainOpening(path: string, cause: unknown): TelemetryError {
   const message = messageOf(cause);
   const holder = /held in (.*?) \(PID (\d+)\)/.exec(message);
@@ -54,7 +78,7 @@ async function openInstance({ path, readOnly }: Opening): Promise<DuckDBInstance
     throw new TelemetryError('STORE_MISSING', `There is no store at ${path}.`, 'abort');
   }
   try {
-    return await DuckDBInstance.create(path, { ...OPTIONS, ...(readOnly ? { access_mode: 'READ_ONLY' } : {}) });
+    return await DuckDBInstance.create(path, { ...OPTIONS, ...(path === MEMORY ? {} : { memory_limit: memoryLimit() }), ...(readOnly ? { access_mode: 'READ_ONLY' } : {}) });
   } catch (error) {
     throw explainOpening(path, error);
   }
@@ -67,53 +91,87 @@ function readHost(text: unknown): HostFacts | null {
 }
 
 /** @throws TelemetryError (`abort`) when the file is held by another process, newer than this program, or unreadable */
-export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Store> {
+export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<EmbeddedStore> {
   const { path, readOnly } = opening;
   const instance = await openInstance(opening);
   const writer = await instance.connect();
   let writers = new Writers();
+  let ledger = new Ledger();
   try {
     await migrate(writer, path, readOnly);
+    ledger = await loadLedger(writer);
     if (!readOnly) writers = await loadWriters(writer);
   } catch (error) {
     instance.closeSync();
     throw error;
   }
+  const memory = { writers, ledger, factsSince: (await standingOf(writer)).factsSince };
   const reader = await instance.connect();
   const writing = turns();
-  const append = inGroups((batches) => writing(() => appendBatches(writer, batches, toEpochMicros(clock.wall()), writers)));
+  const append = inGroups((batches) => writing(() => appendBatches(writer, batches, toEpochMicros(clock.wall()), memory)));
   const reading = turns();
   const rows = (connection: DuckDBConnection, sql: string, parameters: string[] = []) =>
     reading(async () => (await connection.runAndReadAll(sql, parameters)).getRows());
+  // Its own connection and turn: neither appends nor reads wait for it.
+  const keeper = await instance.connect();
+  const keeping = turns();
+  let closing = false;
+  const now = (): EpochMicros => toEpochMicros(clock.wall());
 
   return {
     append,
+    seen: (batch) => writing(() => verdictOn(writer, ledger, batch)),
+    streams: () => writing(async () => ledger.seen()),
     async sum<K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]> {
-      const { sql, parameters } = sumStatement(query);
-      return (await rows(reader, sql, parameters)).map((row) => readGroup(query, row));
+      return reading(() =>
+        atOneMoment(reader, async () => {
+          const { sql, parameters } = sumStatement(query, sourcesOf(query, await standingOf(reader)));
+          return (await reader.runAndReadAll(sql, parameters)).getRows().map((row) => readGroup(query, row));
+        }),
+      );
     },
-    async labels() {
-      const all = TABLES.map((table) => `SELECT DISTINCT labels FROM ${table}`).join(' UNION ');
-      return (await rows(reader, `SELECT DISTINCT unnest(json_keys(labels)) AS name FROM (${all}) WHERE labels IS NOT NULL ORDER BY name`)).map(([name]) => String(name));
+    async resolution(query) {
+      const sources = sourcesOf(query, await reading(() => standingOf(reader)));
+      const known = await reading(() => atOneMoment(reader, () => extentOf(reader)));
+      return { ...resolutionOf(sources.facts, known ?? { from: 0, to: 0 }), wallTimeByCell: query.kind === 'energy' && isWallTimeByCell(sources) };
     },
+    labels: () => reading(() => atOneMoment(reader, () => labelsOf(reader))),
     async nodes(): Promise<NodeSeen[]> {
-      const found = await rows(reader, `SELECT node, max(at_us), count(*), sum(slices), (SELECT arg_max(facts, at_us) FROM host WHERE host.node = ledger.node) FROM ledger GROUP BY node ORDER BY node`);
+      const found = await rows(reader, `WITH parts AS (SELECT node, at_us, 1 AS batches, slices FROM ledger UNION ALL SELECT node, last_at_us, last - first + 1, slices FROM ledger_page)
+        SELECT node, max(at_us), sum(batches), sum(slices), (SELECT arg_max(facts, at_us) FROM host WHERE host.node = parts.node) FROM parts GROUP BY node ORDER BY node`);
       return found.map(([node, lastSeen, batches, slices, facts]) => ({ node: String(node), lastSeen: epochMicros(Number(lastSeen)), batches: Number(batches), slices: Number(slices), host: readHost(facts) }));
     },
-    async extent(before?: EpochMicros): Promise<Extent | null> {
-      const range = before === undefined ? '' : ` WHERE from_us < ${before}`;
-      const all = TABLES.map((table) => `SELECT min(from_us) AS first, max(to_us) AS last FROM ${table}${range}`).join(' UNION ALL ');
-      const [first, last] = (await rows(reader, `SELECT min(first), max(last) FROM (${all})`))[0] ?? [];
-      return first === null || first === undefined ? null : { from: epochMicros(Number(first)), to: epochMicros(Number(last)) };
-    },
-    close: () =>
-      writing(() =>
-        reading(async () => {
+    extent: (before?: EpochMicros): Promise<Extent | null> => reading(() => atOneMoment(reader, () => extentOf(reader, before))),
+    rollUp: (seconds) =>
+      keeping(() => {
+        const begun = performance.now();
+        return rollUp(keeper, now(), () => !closing && performance.now() - begun < seconds * 1000);
+      }),
+    retain: (policy) =>
+      keeping(() =>
+        retain(keeper, policy, now(), () => !closing, (work) =>
+          writing(async () => {
+            try {
+              return await work(writer);
+            } finally {
+              memory.factsSince = (await standingOf(writer)).factsSince;
+            }
+          }),
+        ),
+      ),
+    export: (question, file) => keeping(() => exportFacts(keeper, question, file)),
+    backup: (file) => keeping(() => copyStore(keeper, file)),
+    close() {
+      closing = true;
+      // What it was summing or copying is begun anew some other time.
+      keeper.interrupt();
+      return keeping(() => writing(() => reading(async () => {
+          keeper.closeSync();
           if (!readOnly && path !== MEMORY) await writer.run('CHECKPOINT');
           reader.closeSync();
           writer.closeSync();
           instance.closeSync();
-        }),
-      ),
+      })));
+    },
   };
 }

@@ -1,12 +1,13 @@
 /** Sums as SQL. Text from outside is always bound, never spliced; only names from fixed lists are spliced. */
 import type { DuckDBValue } from '@duckdb/node-api';
 import { epochMicros, seconds, type Seconds } from '@joulebook/shared/units.js';
+import { planOf, type Level, type Plan, type Segment, type Standing } from './levels.js';
+import { METERED, UNSTATED } from './rollup-schema.js';
+import { CELL_MICROS, filtersIn, groupingOf, nameOf, perCell, type Grouping } from './walls.js';
 import { divides, type Dimension, type FactKind, type FactSums, type Filter, type GroupSum, type Key, type RequestCounts, type SumQuery } from './store.js';
 
 /** Details of one flag code that are told one by one. */
 export const DETAILS_PER_CODE = 5;
-/** The coarsest slice grid, which every slice fits into. */
-const CELL_MICROS = 10_000_000;
 
 export interface Statement {
   readonly sql: string;
@@ -15,8 +16,11 @@ export interface Statement {
 
 type Row = readonly DuckDBValue[];
 interface Reader<K extends FactKind> {
-  /** From the rows of `facts` (group columns, step, from_us, to_us and the kind's own) to one row per group. */
-  select(groups: string): string;
+  /**
+   * From the rows of `facts` (group columns, step, from_us, to_us and the kind's own) to one row per group.
+   * @param walls SQL of wall times with their groups, of energy
+   */
+  select(groups: string, walls: string): string;
   /** `row` holds the kind's own columns. */
   read(row: Row): FactSums[K];
 }
@@ -29,8 +33,6 @@ const time = (value: DuckDBValue | undefined): Seconds => seconds(Math.round(num
 const twelveDigits = (value: DuckDBValue | undefined): number => Number(number(value).toPrecision(12));
 const text = (value: DuckDBValue | undefined): string | null => (typeof value === 'string' ? value : null);
 
-/** A request that ended before its first token has no decode: what is told of one phase is told. */
-const METERED = 'prefill_microjoules IS NOT NULL OR decode_microjoules IS NOT NULL';
 const REQUEST_COUNTS = ['sum(requests)', 'sum(input_tokens)', 'sum(cached_input_tokens)', 'sum(output_tokens)'] as const;
 const requestCounts = ([requests, input, cached, output]: readonly (DuckDBValue | undefined)[]): RequestCounts => ({ requests: number(requests), inputTokens: number(input), cachedInputTokens: number(cached), outputTokens: number(output) });
 
@@ -39,18 +41,17 @@ const plain = (columns: string) => (groups: string) => `SELECT ${groups}, min(fr
 /** fsum: compensated, so that 30 slices of 0.1 s are 3 s. */
 const READERS: { readonly [K in FactKind]: Reader<K> } = {
   energy: {
-    select: (groups) => {
+    select: (groups, walls) => {
       const same = groups.split(', ').map((group) => `totals.${group} IS NOT DISTINCT FROM walls.${group}`).join(' AND ');
-      return `, per_device AS (SELECT ${groups}, from_us, max(to_us) AS to_us, fsum(seconds) AS seconds FROM facts GROUP BY ${groups}, from_us, node, device),
-        per_slice AS (SELECT ${groups}, from_us, max(to_us) AS to_us, max(seconds) AS seconds FROM per_device GROUP BY ${groups}, from_us),
-        per_cell AS (SELECT ${groups}, CASE WHEN count(*) = 1 THEN max(seconds) ELSE least(fsum(seconds), (max(to_us) - min(from_us)) / 1e6) END AS seconds
-          FROM per_slice GROUP BY ${groups}, from_us // ${CELL_MICROS}),
-        walls AS (SELECT ${groups}, fsum(seconds) AS wall FROM per_cell GROUP BY ${groups}),
-        totals AS (SELECT ${groups}, min(from_us) AS first, max(to_us) AS last, sum(microjoules) AS microjoules, sum(modelled_microjoules) AS modelled,
-          fsum(seconds) AS seconds, fsum(asked_seconds) AS asked, count(DISTINCT (node, device)) AS devices,
-          sum(low_microjoules) AS low, sum(high_microjoules) AS high, fsum(coalesce(sampling_variance, 0)) AS variance, sum(coalesce(division_microjoules, 0)) AS division,
-          count(*) FILTER (microjoules <> 0 AND (low_microjoules IS NULL OR high_microjoules IS NULL)) AS unstated FROM facts GROUP BY ${groups})
-        SELECT totals.*, walls.wall FROM totals JOIN walls ON ${same}`;
+      // By device first: counting them among all facts takes twice as long.
+      return `, per_device AS (SELECT ${groups}, min(from_us) AS first, max(to_us) AS last, sum(microjoules) AS microjoules, sum(modelled_microjoules) AS modelled,
+          fsum(seconds) AS seconds, fsum(asked_seconds) AS asked, sum(low_microjoules) AS low, sum(high_microjoules) AS high,
+          fsum(coalesce(sampling_variance, 0)) AS variance, sum(coalesce(division_microjoules, 0)) AS division, sum(unstated) AS unstated FROM facts GROUP BY ${groups}, node, device),
+        totals AS (SELECT ${groups}, min(first) AS first, max(last) AS last, sum(microjoules) AS microjoules, sum(modelled) AS modelled,
+          fsum(seconds) AS seconds, fsum(asked) AS asked, count(*) AS devices, sum(low) AS low, sum(high) AS high, fsum(variance) AS variance, sum(division) AS division,
+          sum(unstated) AS unstated FROM per_device GROUP BY ${groups}),
+        walls AS (SELECT ${groups}, fsum(wall) AS wall FROM (${walls}) GROUP BY ${groups})
+        SELECT totals.*, walls.wall FROM totals LEFT JOIN walls ON ${same}`;
     },
     read: ([microjoules, modelled, observed, asked, devices, low, high, variance, division, unstated, wall]) => ({
       microjoules: bigint(microjoules),
@@ -114,20 +115,66 @@ function refuseNonsense(query: SumQuery<FactKind>): void {
   if (!oneBoundary && !query.by.includes('boundary')) throw new RangeError('energy of several boundaries is never added: they overlap');
 }
 
-export function sumStatement(query: SumQuery<FactKind>): Statement {
+/** What a query is summed from. */
+export interface Sources {
+  readonly facts: Plan;
+  /** Of energy. */
+  readonly walls: Plan;
+  readonly grouping: Grouping | undefined;
+}
+
+export function sourcesOf(query: SumQuery<FactKind>, standing: Standing): Sources {
+  const grouping = groupingOf(query);
+  return { facts: planOf(query, standing, ['minute', 'hour', 'day']), walls: planOf(query, standing, grouping ? ['hour', 'day'] : []), grouping };
+}
+
+/** Wall times that are kept for this very grouping; else the rows of `level` stand in for slices. */
+const areKept = (grouping: Grouping | undefined, level: Level | undefined): grouping is Grouping => grouping !== undefined && (level?.name === 'hour' || level?.name === 'day');
+
+export const isWallTimeByCell = ({ walls, grouping }: Sources): boolean => walls.segments.some(({ level }) => level !== undefined && !areKept(grouping, level));
+
+/** Segments by the table they are read from. */
+export function byLevel(segments: readonly Segment[]): [Level | undefined, string][] {
+  const levels = new Map<Level | undefined, string[]>();
+  for (const { level, from, to } of segments) {
+    const bounds = [...(from > 0 ? [`from_us >= ${from}`] : []), ...(to < Number.MAX_SAFE_INTEGER ? [`from_us < ${to}`] : [])];
+    levels.set(level, [...(levels.get(level) ?? []), bounds.length === 0 ? 'true' : `(${bounds.join(' AND ')})`]);
+  }
+  return levels.size === 0 ? [[undefined, 'false']] : [...levels].map(([level, ranges]) => [level, `(${ranges.join(' OR ')})`]);
+}
+
+const tableOf = (kind: FactKind): string => (kind === 'booked' ? 'energy' : kind);
+
+/** Rows of wall time with the group columns: of facts by slice, of roll-ups as they are kept or, at worst, by the level's own cells. */
+function wallRows({ walls, grouping }: Sources, keys: readonly string[], groups: string, where: readonly string[], whereKept: readonly string[]): string {
+  const parts = byLevel(walls.segments).map(([level, range]) => {
+    if (areKept(grouping, level)) return `SELECT ${keys.join(', ')}, wall FROM wall_${level?.name} WHERE keys = '${nameOf(grouping)}' AND ${[range, ...whereKept].join(' AND ')}`;
+    const slice = level ? `(from_us // ${level.micros}) * ${level.micros}` : 'from_us';
+    const rows = `(SELECT ${keys.join(', ')}, node, device, ${slice} AS slice_us, from_us, to_us, seconds FROM energy${level ? `_${level.name}` : ''} WHERE ${[range, ...where].join(' AND ')})`;
+    return `SELECT ${groups}, wall FROM (${perCell(rows, groups, level?.micros ?? CELL_MICROS)})`;
+  });
+  return parts.join(' UNION ALL ');
+}
+
+export function sumStatement(query: SumQuery<FactKind>, sources: Sources): Statement {
   refuseNonsense(query);
   const parameters: string[] = [];
   const bind = (value: string): string => `$${parameters.push(value)}`;
   const keys = query.by.map((key, index) => `${column(key, bind)} AS g${index}`);
   const step = query.step === undefined ? '0::BIGINT AS step' : `(from_us // ${query.step}) * ${query.step} AS step`;
   const conditions = query.where.map((filter) => condition(filter, bind));
-  if (query.from !== undefined) conditions.push(`from_us >= ${query.from}`);
-  if (query.to !== undefined) conditions.push(`from_us < ${query.to}`);
-  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
   // The step is always a group column: without one, no facts would still give one row of nulls.
   const groups = [...query.by.map((_, index) => `g${index}`), 'step'].join(', ');
-  const select = READERS[query.kind].select(groups);
-  return { sql: `WITH facts AS (SELECT ${[...keys, step].join(', ')}, * FROM ${query.kind === 'booked' ? 'energy' : query.kind}${where}) ${select} ORDER BY ALL`, parameters };
+  const columns = [...keys, step];
+  const table = tableOf(query.kind);
+  const facts = byLevel(sources.facts.segments).map(([level, range]) => {
+    const unstated = table === 'energy' && !level ? `, ${UNSTATED} AS unstated` : '';
+    return `SELECT ${columns.join(', ')}, *${unstated} FROM ${table}${level ? `_${level.name}` : ''} WHERE ${[range, ...conditions].join(' AND ')}`;
+  });
+  const kept = sources.grouping ? filtersIn(sources.grouping, query.where) : query.where;
+  const whereKept = query.where.flatMap((filter, index) => (kept.includes(filter) ? [conditions[index] ?? 'false'] : []));
+  const walls = query.kind === 'energy' ? wallRows(sources, columns, groups, conditions, whereKept) : '';
+  return { sql: `WITH facts AS (${facts.join(' UNION ALL BY NAME ')}) ${READERS[query.kind].select(groups, walls)} ORDER BY ALL`, parameters };
 }
 
 export function readGroup<K extends FactKind>(query: SumQuery<K>, row: Row): GroupSum<K> {

@@ -9,6 +9,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { openDuckdb } from './duckdb.js';
 import { at, batchOf, energyFact, tokensFact } from './sample-facts.js';
 import { MIGRATIONS } from './migrations.js';
+import { ledgerContract } from './ledger-contract.js';
 import { storeContract } from './store-contract.js';
 import { inBoundary } from './store.js';
 import { duplicatesIn, joulesIn, tokensIn, writersContract } from './writers-contract.js';
@@ -25,6 +26,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 storeContract('the embedded store in memory', () => openDuckdb(':memory:'));
 writersContract('the embedded store in memory', () => openDuckdb(':memory:'));
+ledgerContract('the embedded store in memory', () => openDuckdb(':memory:'));
 
 /** A file as the first release wrote it. */
 async function oldFile(path: string): Promise<void> {
@@ -54,6 +56,7 @@ for (const version of MIGRATIONS.keys()) {
 
 describe.skipIf(!existsSync(worker))('in a thread of its own (the built file)', () => {
   storeContract('the embedded store behind its thread', () => openDuckdb(':memory:', { worker }));
+  ledgerContract('the embedded store behind its thread', () => openDuckdb(':memory:', { worker }));
 
   it('tells an error of opening as the same error', async () => {
     await expect(openDuckdb(join(folder, 'none.duckdb'), { readOnly: true, worker })).rejects.toMatchObject({ code: 'STORE_MISSING', remedy: 'abort' });

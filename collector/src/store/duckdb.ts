@@ -5,8 +5,14 @@ import { Worker } from 'node:worker_threads';
 import { systemClock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { MEMORY, openDuckdbFile, type Opening } from './duckdb-file.js';
+import { isServerAddress } from './influx/address.js';
 import type { Call, Failure, Request } from './duckdb-worker.js';
-import type { Appended, Extent, FactKind, GroupSum, NodeSeen, Store, SumQuery } from './store.js';
+import type { StreamSeen } from './ledger.js';
+import type { Exported } from './duckdb-export.js';
+import type { Retained } from './retention.js';
+import type { RolledUp } from './rollup.js';
+import type { Appended, Extent, FactKind, GroupSum, NodeSeen, Resolution, SumQuery } from './store.js';
+import type { EmbeddedStore } from './upkeep.js';
 
 /**
  * A thread can't load TypeScript. Unit tests run on sources, so there DuckDB stays in the caller's thread: the same
@@ -23,7 +29,7 @@ interface Pending {
 
 const revive = ({ code, message, remedy }: Failure): Error => new TelemetryError(code ?? 'STORE_FAILED', code === null ? `The store failed: ${message.split('\n')[0]}` : message, remedy);
 
-async function openInThread(opening: Opening, file: URL): Promise<Store> {
+async function openInThread(opening: Opening, file: URL): Promise<EmbeddedStore> {
   // Flags of the main thread (a test runner's import conditions, say) are not for compiled files.
   const worker = new Worker(file, { execArgv: [] });
   const pending = new Map<number, Pending>();
@@ -60,7 +66,14 @@ async function openInThread(opening: Opening, file: URL): Promise<Store> {
   }
   return {
     append: (batch) => call<Appended>({ method: 'append', batch }),
+    seen: (batch) => call<'duplicate' | 'conflict' | null>({ method: 'seen', batch }),
+    streams: () => call<readonly StreamSeen[]>({ method: 'streams' }),
     sum: <K extends FactKind>(query: SumQuery<K>) => call<readonly GroupSum<K>[]>({ method: 'sum', query }),
+    resolution: (query) => call<Resolution>({ method: 'resolution', query }),
+    rollUp: (seconds) => call<RolledUp>({ method: 'rollUp', seconds }),
+    retain: (policy) => call<Retained>({ method: 'retain', policy }),
+    export: (question, path) => call<Exported>({ method: 'export', question, path }),
+    backup: (path) => call<undefined>({ method: 'backup', path }),
     labels: () => call<readonly string[]>({ method: 'labels' }),
     nodes: () => call<readonly NodeSeen[]>({ method: 'nodes' }),
     extent: (before) => call<Extent | null>({ method: 'extent', before }),
@@ -78,7 +91,8 @@ async function openInThread(opening: Opening, file: URL): Promise<Store> {
  * @param path a file, made with its folder when missing, or `:memory:`
  * @throws TelemetryError (`abort`) when the file is held by another process, newer than this program, or unreadable
  */
-export async function openDuckdb(path: string, options: { readOnly?: boolean; worker?: URL | undefined } = {}): Promise<Store> {
+export async function openDuckdb(path: string, options: { readOnly?: boolean; worker?: URL | undefined } = {}): Promise<EmbeddedStore> {
+  if (isServerAddress(path)) throw new TelemetryError('STORE_NOT_A_FILE', 'The store is a server. This works on the file of an embedded store; a server has tools of its own for it.', 'abort');
   const opening: Opening = { path, readOnly: options.readOnly ?? false };
   if (path !== MEMORY && !opening.readOnly) await makeFolder(dirname(path));
   const worker = options.worker ?? COMPILED_WORKER;

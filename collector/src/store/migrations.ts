@@ -5,6 +5,7 @@
  */
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { TelemetryError } from '@joulebook/shared/errors.js';
+import { ROLL_UP_SCHEMA } from './rollup-schema.js';
 
 const facts = `
   stream VARCHAR NOT NULL, sequence BIGINT NOT NULL, node VARCHAR NOT NULL, from_us BIGINT NOT NULL, to_us BIGINT NOT NULL,
@@ -34,6 +35,12 @@ export const MIGRATIONS: readonly string[] = [
    ALTER TABLE requests ADD COLUMN concurrency_band BIGINT;
    ALTER TABLE requests ADD COLUMN prefill_microjoules BIGINT;
    ALTER TABLE requests ADD COLUMN decode_microjoules BIGINT;`,
+  // The ledger keeps a row for the newest batches of a stream only; older ones are packed (duckdb-ledger.ts).
+  `ALTER TABLE ledger ADD COLUMN from_us BIGINT;
+   ALTER TABLE ledger ADD COLUMN to_us BIGINT;
+   CREATE TABLE ledger_page (stream VARCHAR NOT NULL, node VARCHAR NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, slices BIGINT NOT NULL, hashes BLOB, from_us BIGINT, to_us BIGINT,
+     at_us BIGINT NOT NULL, last_at_us BIGINT NOT NULL);`,
+  ROLL_UP_SCHEMA,
 ];
 
 /**

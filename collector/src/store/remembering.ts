@@ -9,6 +9,9 @@ export function remembering(store: Store): Store {
   let labels: Promise<readonly string[]> | undefined;
   return {
     append: (batch) => store.append(batch),
+    ...(store.resolution && { resolution: store.resolution }),
+    seen: (batch) => store.seen(batch),
+    streams: () => store.streams(),
     nodes: () => store.nodes(),
     close: () => store.close(),
     labels: () => (labels ??= store.labels()),

@@ -5,6 +5,7 @@
 import type { Batch, HostFacts } from '@joulebook/shared/batch.js';
 import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
 import type { EpochMicros, Seconds } from '@joulebook/shared/units.js';
+import type { StreamSeen } from './ledger.js';
 
 /** `booked` are energy facts too, summed without wall time, which is what makes `energy` several times as costly. */
 export type FactKind = 'energy' | 'booked' | 'tokens' | 'requests' | 'gauge' | 'flag';
@@ -144,6 +145,21 @@ export interface Extent {
   readonly to: EpochMicros;
 }
 
+/** Which rows an answer was summed from: the facts themselves, or their sums by minute, hour or day. */
+export interface ReadFrom {
+  readonly resolution: 'facts' | '1m' | '1h' | '1d';
+  /** Of the range, how much came from these. */
+  readonly seconds: number;
+}
+export interface Resolution {
+  /** Finest first. */
+  readonly read: readonly ReadFrom[];
+  /** Facts of some of the range are no longer kept: ends and steps were moved back to the beginning of what is. */
+  readonly rounded: boolean;
+  /** For the same reason wall time is taken by minute or hour instead of by slice. */
+  readonly wallTimeByCell: boolean;
+}
+
 export interface NodeSeen {
   readonly node: string;
   /** When the collector last accepted a batch of this node, and how many it has accepted. */
@@ -154,7 +170,7 @@ export interface NodeSeen {
   readonly host: HostFacts | null;
 }
 
-/** `conflict`: the batch's (stream, sequence) was accepted before with other content; nothing was stored. */
+/** `conflict`: the batch's (stream, sequence) was accepted before with other content, or its stream has more gaps than are kept (`MOST_RUNS`); nothing was stored. */
 export type Appended = 'accepted' | 'duplicate' | 'conflict';
 
 export interface Store {
@@ -163,8 +179,14 @@ export interface Store {
    * stream wrote for the same time is kept apart, in no sum, and flagged DUPLICATE_DEVICE. Throws where storing failed; then nothing was stored.
    */
   append(batch: Batch): Promise<Appended>;
+  /** What `append` would answer for a batch whose (stream, sequence) is known; null for one that is not. Changes nothing. */
+  seen(batch: Batch): Promise<'duplicate' | 'conflict' | null>;
+  /** Which sequences of each stream it has and lacks, by node and stream. */
+  streams(): Promise<readonly StreamSeen[]>;
   /** @throws RangeError for a key the kind doesn't have, and for energy neither kept to one boundary nor grouped by it: boundaries overlap. */
   sum<K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]>;
+  /** What `sum` reads for a query now. Absent in stores without roll-ups. */
+  readonly resolution?: (query: SumQuery<FactKind>) => Promise<Resolution>;
   /** Names of labels that facts carry, sorted. */
   labels(): Promise<readonly string[]>;
   nodes(): Promise<readonly NodeSeen[]>;

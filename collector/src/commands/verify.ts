@@ -1,0 +1,83 @@
+/** `joulebook verify`: exit 0 where the books close, 3 with reasons where they don't. */
+import { createReadStream } from 'node:fs';
+import type { Command } from 'commander';
+import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
+import { appendStream } from '../ingest/batch-stream.js';
+import type { Said } from '../report/request.js';
+import type { CollectorSettings } from '../settings.js';
+import { openStore } from '../store/open.js';
+import type { Store } from '../store/store.js';
+import { parseQuestion, VERIFY_OPTIONS, type Question } from '../verify/question.js';
+import { renderVerification } from '../verify/render.js';
+import { verification, type Verification } from '../verify/verification.js';
+import { verify } from '../verify/verify.js';
+import { ask, faultsOfAddress } from './ask.js';
+import { addSettings, readSettings, TO_COLLECTOR } from './options.js';
+import type { Surroundings } from './surroundings.js';
+
+const MAX_LINE_BYTES = 256 * 1024 * 1024;
+
+type Flags = Readonly<Record<string, unknown>>;
+
+const HELP = `
+What is looked at:
+  phases, boundaries, requests, tokens   energy and tokens are conserved
+  sequences, losses, coverage            everything that was measured is here
+  duplicates                             nothing was told twice
+`;
+
+async function using(store: Store, work: (store: Store) => Promise<Verification>): Promise<Verification> {
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+async function ofStream(file: string, question: Question, { stdin }: Surroundings): Promise<Verification> {
+  return using(await openStore(':memory:'), async (store) => {
+    await appendStream(file === '-' ? stdin : createReadStream(file), store, file === '-' ? 'stdin' : file, MAX_LINE_BYTES);
+    return verify(store, question);
+  });
+}
+
+function saidOf(flags: Flags): Said {
+  return Object.fromEntries(VERIFY_OPTIONS.flatMap((name) => (typeof flags[name] === 'string' ? [[name, [flags[name]]] as const] : [])));
+}
+
+function checkPlaces(file: string | undefined, flags: Flags): string[] {
+  const { collector } = flags;
+  const said = [file === undefined ? [] : ['FILE'], flags['store'] === undefined ? [] : ['--store'], collector === undefined ? [] : ['--collector']].flat();
+  return [...(said.length > 1 ? [`${said.join(' and ')}: say one place to read from`] : []), ...(typeof collector === 'string' ? faultsOfAddress('--collector', collector) : [])];
+}
+
+async function make(file: string | undefined, flags: Flags, settings: CollectorSettings, surroundings: Surroundings): Promise<Verification> {
+  const question = parseQuestion(saidOf(flags), '--');
+  if (typeof flags['collector'] === 'string') return ask(flags['collector'], settings, { path: 'v1/verify', said: saidOf(flags) }, verification);
+  if (file !== undefined) return ofStream(file, question, surroundings);
+  return using(await openStore(settings.store, { readOnly: true, token: settings.storeToken }), (store) => verify(store, question));
+}
+
+/** @param onProblem called where the books do not close */
+export function addVerify(program: Command, surroundings: Surroundings, onProblem: () => void): void {
+  const command = program
+    .command('verify')
+    .description('do the books close: energy and tokens conserved, nothing missing, nothing twice; exit 3 with reasons where not')
+    .argument('[file]', 'batches as NDJSON, gzip or not; - for stdin; without it the store is read')
+    .option('--collector <URL>', 'ask a running collector')
+    .option('--from <TIME>', 'facts that begin then or later: ISO 8601 with a zone, or epoch seconds')
+    .option('--to <TIME>', 'facts that begin before')
+    .option('--coverage <SHARE>', 'least share of the time asked that each device was seen for, default 0.95')
+    .option('--json', 'as JSON')
+    .addHelpText('after', HELP);
+  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR]);
+  command.action(async (file: string | undefined, flags: Flags) => {
+    const faults = checkPlaces(file, flags);
+    if (faults.length > 0) throw new UsageError(faults);
+    const found = await make(file, flags, await readSettings(flags, surroundings.environment), surroundings);
+    // Of nothing, everything is true.
+    if (found.from === null) throw new TelemetryError('NO_FACTS', 'There are no facts to verify: no batch with a slice in it.', 'abort');
+    surroundings.stdout.write(flags['json'] === true ? `${JSON.stringify(found, null, 2)}\n` : renderVerification(found));
+    if (!found.closed) onProblem();
+  });
+}

@@ -1,0 +1,127 @@
+/**
+ * The ledger of the embedded store: which content came under (stream, sequence), in space that does not grow with time.
+ *
+ *     ledger        one row per batch, with its SHA-256: the newest 256 to 511 of each stream
+ *     ledger_page   up to 256 older ones in a row: 8 bytes of each hash; of the oldest only from when to when their facts are
+ *
+ *     ┌ at most 64 rows ─┐┌── at most 512 rows ──┐┌ 256 … 511 rows ┐
+ *     │ pages, no hashes ││ pages with hashes    ││ ledger         │──▶ next sequence
+ *     └──────────────────┘└──────────────────────┘└────────────────┘
+ *       > 131,000 batches ago (15 days at one in 10 s)
+ *
+ * A batch sent again is a duplicate however old it is. Other content under an old number (a machine image cloned with its
+ * spool, a spool restored from a backup) is told by its hash; behind 131,000 batches by the time of its facts: what has
+ * happened since can't have been among them.
+ */
+import { createHash } from 'node:crypto';
+import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
+import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
+import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
+import { Ledger, type Run, type StreamRuns } from './ledger.js';
+
+const PAGE_BATCHES = 256;
+const PAGES_WITH_HASHES = 512;
+const MOST_OLD_PAGES = 64;
+/** Of a hash's text: 64 bits of 256. */
+const HASH_DIGITS = 16;
+
+export interface Entry {
+  readonly batch: Batch;
+  readonly hash: string;
+  /** The time its facts span; null without any. */
+  readonly from: number | null;
+  readonly to: number | null;
+}
+
+export function entryOf(batch: Batch): Entry {
+  let [from, to] = [Infinity, -Infinity];
+  for (const slice of batch.slices) [from, to] = [Math.min(from, slice.from), Math.max(to, slice.to)];
+  const hash = createHash('sha256').update(encodeBatch(batch)).digest('hex');
+  return batch.slices.length === 0 ? { batch, hash, from: null, to: null } : { batch, hash, from, to };
+}
+
+const numberOf = (value: DuckDBValue | undefined): number | null => (typeof value === 'bigint' ? Number(value) : null);
+
+/** Pages and rows of one stream, put together to runs. */
+const RUNS = `
+  WITH parts AS (SELECT stream, node, first, last, at_us, last_at_us FROM ledger_page UNION ALL SELECT stream, node, sequence, sequence, at_us, at_us FROM ledger),
+  marked AS (SELECT *, max(last) OVER (PARTITION BY stream ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM parts),
+  numbered AS (SELECT *, sum(CASE WHEN first > coalesce(before, -2) + 1 THEN 1 ELSE 0 END) OVER (PARTITION BY stream ORDER BY first) AS run FROM marked)
+  SELECT stream, min(first), max(last), min(at_us), max(last_at_us), arg_max(node, last_at_us) FROM numbered GROUP BY stream, run ORDER BY 1, 2`;
+
+export async function loadLedger(connection: DuckDBConnection): Promise<Ledger> {
+  const streams = new Map<string, StreamRuns & { readonly runs: Run[] }>();
+  for (const [stream, first, last, since, until, node] of (await connection.runAndReadAll(RUNS)).getRows()) {
+    const known = streams.get(String(stream));
+    const newest = known === undefined || Number(until) >= known.lastSeen ? { node: String(node), lastSeen: epochMicros(Number(until)) } : known;
+    streams.set(String(stream), { ...newest, runs: [...(known?.runs ?? []), { first: Number(first), last: Number(last), since: epochMicros(Number(since)) }] });
+  }
+  return new Ledger(streams);
+}
+
+/** Of a batch whose number was accepted before: is this the same one? */
+export async function isSame(connection: DuckDBConnection, { batch, hash, from, to }: Entry): Promise<boolean> {
+  const key = [batch.stream, BigInt(batch.sequence)];
+  const [row] = (await connection.runAndReadAll('SELECT hash FROM ledger WHERE stream = $1 AND sequence = $2', key)).getRows();
+  if (row) return row[0] === hash;
+  const pages = await connection.runAndReadAll(
+    `SELECT lower(substr(hex(hashes), (($2 - first) * ${HASH_DIGITS} + 1)::BIGINT, ${HASH_DIGITS})), from_us, to_us FROM ledger_page WHERE stream = $1 AND first <= $2 AND last >= $2`, key,
+  );
+  return pages.getRows().some(([kept, first, last]) => {
+    if (typeof kept === 'string') return kept === hash.slice(0, HASH_DIGITS);
+    const [earliest, latest] = [numberOf(first), numberOf(last)];
+    return from === null || to === null || earliest === null || latest === null || (from >= earliest && to <= latest);
+  });
+}
+
+/**
+ * Packs what is old of the streams that have begun another page since.
+ * @param before the stream's next sequence before this transaction
+ */
+export async function compact(connection: DuckDBConnection, ledger: Ledger, streams: ReadonlyMap<string, number>): Promise<void> {
+  for (const [stream, before] of streams) {
+    const page = Math.floor(ledger.next(stream) / PAGE_BATCHES);
+    if (page > Math.floor(before / PAGE_BATCHES) && page > 1) await pack(connection, stream, (page - 1) * PAGE_BATCHES);
+  }
+}
+
+async function pack(connection: DuckDBConnection, stream: string, before: number): Promise<void> {
+  const key = [stream, BigInt(before)];
+  await connection.run(
+    `INSERT INTO ledger_page SELECT stream, node, min(sequence), max(sequence), sum(slices), unhex(string_agg(hash[1:${HASH_DIGITS}], '' ORDER BY sequence)), min(from_us), max(to_us), min(at_us), max(at_us)
+     FROM (SELECT *, sequence - row_number() OVER (PARTITION BY node ORDER BY sequence) AS run FROM ledger WHERE stream = $1 AND sequence < $2) GROUP BY stream, node, run, sequence // ${PAGE_BATCHES}`, key,
+  );
+  await connection.run('DELETE FROM ledger WHERE stream = $1 AND sequence < $2', key);
+  const pages = Number((await connection.runAndReadAll('SELECT count(*) FROM ledger_page WHERE stream = $1', [stream])).getRows()[0]?.[0] ?? 0);
+  if (pages > PAGES_WITH_HASHES) await fold(connection, stream, pages - PAGES_WITH_HASHES);
+}
+
+/** The oldest pages lose their hashes; neighbours among them become one until they are few, or parted by gaps. */
+async function fold(connection: DuckDBConnection, stream: string, old: number): Promise<void> {
+  const oldest = `(SELECT first, node FROM ledger_page WHERE stream = $1 ORDER BY first LIMIT ${old})`;
+  await connection.run(`UPDATE ledger_page SET hashes = NULL WHERE stream = $1 AND hashes IS NOT NULL AND (first, node) IN ${oldest}`, [stream]);
+  for (let [before, now] = [Infinity, old]; now > MOST_OLD_PAGES && now < before; ) [before, now] = [now, await pairUp(connection, stream)];
+}
+
+async function pairUp(connection: DuckDBConnection, stream: string): Promise<number> {
+  await connection.run(
+    `CREATE OR REPLACE TEMP TABLE paired AS
+     SELECT stream, node, min(first) AS first, max(last) AS last, sum(slices)::BIGINT AS slices, NULL::BLOB AS hashes, min(from_us) AS from_us, max(to_us) AS to_us, min(at_us) AS at_us, max(last_at_us) AS last_at_us
+     FROM (SELECT *, sum(starts) OVER (PARTITION BY node ORDER BY first) AS run, row_number() OVER (PARTITION BY node ORDER BY first) AS place FROM
+       (SELECT *, CASE WHEN first = lag(last) OVER (PARTITION BY node ORDER BY first) + 1 THEN 0 ELSE 1 END AS starts FROM ledger_page WHERE stream = $1 AND hashes IS NULL))
+     GROUP BY stream, node, run, place // 2`, [stream],
+  );
+  await connection.run('DELETE FROM ledger_page WHERE stream = $1 AND hashes IS NULL', [stream]);
+  await connection.run('INSERT INTO ledger_page SELECT * FROM paired');
+  return Number((await connection.runAndReadAll('SELECT count(*) FROM paired')).getRows()[0]?.[0] ?? 0);
+}
+
+/** For callers that only ask. */
+export async function verdictOn(connection: DuckDBConnection, ledger: Ledger, batch: Batch): Promise<'duplicate' | 'conflict' | null> {
+  if (!ledger.holds(batch.stream, batch.sequence)) return null;
+  return (await isSame(connection, entryOf(batch))) ? 'duplicate' : 'conflict';
+}
+
+/** A row of the ledger, in the order of its columns. */
+export const rowOf = ({ batch, hash, from, to }: Entry, at: EpochMicros): (string | bigint | null)[] =>
+  [batch.stream, BigInt(batch.sequence), hash, batch.node, BigInt(at), BigInt(batch.slices.length), from === null ? null : BigInt(from), to === null ? null : BigInt(to)];
