@@ -30,6 +30,10 @@ it('does not tell it where one end was not seen', () => {
   expect([first?.sequenceSeconds, afterGap?.sequenceSeconds, silent?.sequenceSeconds]).toEqual([undefined, undefined, undefined]);
 });
 
+it('tells how many engines a line sums up', () => {
+  expect(countsIn(line(0, 4), line(0, 4, { engines: 2 })).map((counts) => counts?.ranks)).toEqual([1, 2]);
+});
+
 const recomputes = (rest: Partial<WindowEvidence>): boolean | undefined => countsIn(line(0, 4, rest))[0]?.recomputes;
 
 it('tells where a full cache throws out sequences whose prompts are computed again', () => {

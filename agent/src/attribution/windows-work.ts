@@ -69,7 +69,7 @@ export function windowsWork(pace: WindowPace): WindowsWork {
         phaseSeconds,
         sequenceSeconds: counted ? sequences * time : earlier?.running === undefined || evidence.running === undefined ? undefined : meanRunning * time,
         kvUsage: ((evidence.kvUsage ?? 0) + (before?.kvUsage ?? evidence.kvUsage ?? 0)) / 2,
-        ranks: 1,
+        ranks: evidence.engines ?? 1,
         // A full cache throws sequences out, whose prompts are computed again; what is counted at first tokens leaves that out.
         recomputes: credits === 'firstToken' && evidence.prefillTokens === undefined && (busy ?? 0) > running && Math.max(evidence.kvUsage ?? 0, earlier?.kvUsage ?? 0) > FULL_CACHE,
       };

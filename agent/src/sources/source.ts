@@ -137,6 +137,8 @@ export interface WindowEvidence {
   readonly kvTokens?: number;
   /** Of the KV cache, 0 to 1, at its end. */
   readonly kvUsage?: number;
+  /** How many engines it sums up, each on GPUs of its own; absent: one. */
+  readonly engines?: number;
   /** Engine iterations in the window that decoded, where the source tells. */
   readonly decodeSteps?: number;
   /** Requests that gave their first token in the window. */

@@ -25,7 +25,7 @@ const line = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('window'), from: at, to: at, tokens: counts, credits: z.literal('firstToken').exactOptional(), busy: z.number().exactOptional(), running: amount.exactOptional(),
-    kvTokens: amount.exactOptional(), kvUsage: amount.exactOptional(), decodeSteps: amount.exactOptional(), prompts: amount.exactOptional(), sequenceSeconds: amount.exactOptional(), prefillTokens: amount.exactOptional(),
+    kvTokens: amount.exactOptional(), kvUsage: amount.exactOptional(), engines: amount.exactOptional(), decodeSteps: amount.exactOptional(), prompts: amount.exactOptional(), sequenceSeconds: amount.exactOptional(), prefillTokens: amount.exactOptional(),
     phaseSeconds: z.strictObject({ prefill: amount, decode: amount }).exactOptional(), rank: text, saturated: z.boolean().exactOptional(), model: text,
     requests: z.partialRecord(z.enum(OUTCOMES), z.int()).exactOptional(),
   }),

@@ -137,6 +137,7 @@ export function statsReader(context: StatsContext): StatsReader {
       busy: Math.max(before ? before.running + (before.waiting ?? 0) : 0, stats.running + (stats.waiting ?? 0)),
       running: stats.running,
       ...(stats.kvUsage !== undefined && { kvUsage: stats.kvUsage }),
+      ...(stats.engines > 1 && { engines: stats.engines }),
       ...(stats.kvUsage !== undefined && size !== undefined && { kvTokens: Math.round(stats.kvUsage * size * stats.engines) }),
       ...(decodeSteps !== undefined && { decodeSteps }),
       ...(requests && { requests }),

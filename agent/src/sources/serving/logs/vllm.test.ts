@@ -50,6 +50,11 @@ describe('a line of statistics', () => {
     expect(window).toEqual({ kind: 'window', from: at(-9.5), to: at(0.5), tokens: { input: 400, output: 90 }, credits: 'firstToken', busy: 5, running: 3, kvUsage: 0.125, kvTokens: 12_500, rank: '0', model: 'm' });
   });
 
+  it('says how many engines it sums up, which run side by side', () => {
+    const enginesIn = (engine: string) => windowsIn(reader().all(v1(0, { ...SAID, engine })))[0]?.engines;
+    expect([enginesIn('2 Engines Aggregated: '), enginesIn('Engine 000: ')]).toEqual([2, undefined]);
+  });
+
   it('of V0 tells prompts where they were computed', () => {
     const [window] = windowsIn(reader().all(v0(0, SAID)));
     expect(window).toMatchObject({ from: at(-4.5), to: at(0.5), tokens: { input: 200, output: 45 }, busy: 5 });
