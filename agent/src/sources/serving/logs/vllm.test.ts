@@ -50,9 +50,11 @@ describe('a line of statistics', () => {
     expect(window).toEqual({ kind: 'window', from: at(-9.5), to: at(0.5), tokens: { input: 400, output: 90 }, credits: 'firstToken', busy: 5, running: 3, kvUsage: 0.125, kvTokens: 12_500, rank: '0', model: 'm' });
   });
 
-  it('says how many engines it sums up, which run side by side', () => {
-    const enginesIn = (engine: string) => windowsIn(reader().all(v1(0, { ...SAID, engine })))[0]?.engines;
-    expect([enginesIn('2 Engines Aggregated: '), enginesIn('Engine 000: ')]).toEqual([2, undefined]);
+  it.each([
+    ['2 Engines Aggregated: ', 2],
+    ['Engine 000: ', undefined],
+  ] as const)('%s says how many engines it sums up, which run side by side', (engine, engines) => {
+    expect(windowsIn(reader().all(v1(0, { ...SAID, engine })))[0]?.engines).toBe(engines);
   });
 
   it('of V0 tells prompts where they were computed', () => {
