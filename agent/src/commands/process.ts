@@ -18,10 +18,10 @@ export interface Hangups {
 /** SIGHUP ends no agent from here on. */
 export function hangups(): Hangups {
   let pending = false;
-  let wake = (): void => undefined;
+  let wake: (() => void) | undefined;
   process.on('SIGHUP', () => {
     pending = true;
-    wake();
+    wake?.();
   });
   return {
     async next(signal) {
@@ -35,7 +35,7 @@ export function hangups(): Hangups {
 
 export interface Log {
   readonly log: LiveContext['log'];
-  level(level: string): void;
+  readonly setLevel: (level: string) => void;
 }
 
 /** JSON lines on stderr. */
@@ -47,7 +47,7 @@ export function openLog(level: string): Log {
   const logger = pino({ level }, pino.destination({ fd: 2, sync: true }));
   return {
     log: { info: (message, fields) => logger.info(fields ?? {}, message), warn: (message, fields) => logger.warn(fields ?? {}, message) },
-    level(next) {
+    setLevel(next) {
       logger.level = next;
     },
   };

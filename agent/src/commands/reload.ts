@@ -30,7 +30,7 @@ const FIXED = ['dataDir', 'metricsListen', 'metricsToken'] as const satisfies re
  * Waits for settings that differ and that the pipeline must be begun anew for.
  * @returns undefined when the signal aborts before
  */
-export async function reconfigured(running: AgentValues, { load, hangups, metrics, log: { log, level } }: Reloading, signal: AbortSignal): Promise<Configured | undefined> {
+export async function reconfigured(running: AgentValues, { load, hangups, metrics, log: { log, setLevel } }: Reloading, signal: AbortSignal): Promise<Configured | undefined> {
   let current = running;
   while (await hangups.next(signal)) {
     try {
@@ -40,7 +40,7 @@ export async function reconfigured(running: AgentValues, { load, hangups, metric
       const isSame = isDeepStrictEqual({ ...settings, logLevel: current.logLevel }, current);
       if (isSame) {
         const result = settings.logLevel === current.logLevel ? 'unchanged' : 'applied';
-        level(settings.logLevel);
+        setLevel(settings.logLevel);
         current = settings;
         metrics.reloaded(result);
         log.info(result === 'unchanged' ? 'the settings were read again; nothing has changed' : 'the settings were read again; only the log level has changed');
@@ -48,7 +48,7 @@ export async function reconfigured(running: AgentValues, { load, hangups, metric
       }
       readTls(collectorsOf(settings).tls ?? {});
       const sources = await openSources(settings, log);
-      level(settings.logLevel);
+      setLevel(settings.logLevel);
       metrics.reloaded('applied');
       log.info('the settings were read again; the agent goes on with them');
       return { settings, sources };
