@@ -6,7 +6,7 @@
  *     stale   it is given some request of long ago once more
  *     slow    answers are held back
  */
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
@@ -70,6 +70,8 @@ export async function startProxy(random: Random): Promise<Proxy> {
   const past: Sending[] = [];
   const underWay = new Set<Promise<unknown>>();
   const stop = new AbortController();
+  // One for each request that is under way.
+  setMaxListeners(0, stop.signal);
   let isDown = false;
 
   async function send({ path, headers, body }: Sending): Promise<{ status: number; text: string }> {

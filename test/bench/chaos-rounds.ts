@@ -53,6 +53,7 @@ type Victim = (typeof VICTIMS)[number];
 
 export interface ChaosResult {
   readonly rounds: number;
+  readonly compared: number;
   /** Comparisons in which anything differed, and the largest differences found in any of them. */
   readonly wrong: number;
   readonly lost: Totals;
@@ -80,6 +81,7 @@ class Chaos {
   readonly #victims: readonly Victim[];
   readonly kills: Record<Victim, number> = { node: 0, collector: 0, 'collector and node': 0, store: 0, 'collector and store': 0, 'collector, store and node': 0 };
   readonly troubles: string[] = [];
+  compared = 0;
   wrong = 0;
   lost = NOTHING;
   double = NOTHING;
@@ -150,6 +152,7 @@ class Chaos {
 
   async #compare(where: string, truth: Totals, origin: Origin, below?: number): Promise<void> {
     const found = await stored(this.#collector.address, origin, below);
+    this.compared += 1;
     const [lost, double] = [excess(truth, found), excess(found, truth)];
     if (isNothing(lost) && isNothing(double)) return;
     this.wrong += 1;
@@ -163,6 +166,10 @@ class Chaos {
     this.#proxy.faults = NO_FAULTS;
     let [batches, all] = [0, NOTHING];
     await Promise.all(this.#nodes.map(async ({ sender, truth }) => {
+      // One that was refused for long waits for up to 10 s before it tries again; a new life begins at once.
+      await sender.kill();
+      await this.#startNode(sender);
+      this.kills.node += 1;
       const { drained, lost } = await sender.drain();
       if (lost > 0) this.#trouble(`${sender.origin.node}: ${lost} batches stand in its loss account`);
       await this.#compare(`round ${round}: ${sender.origin.node}, all ${drained} delivered`, truth.below(drained), sender.origin);
@@ -202,8 +209,8 @@ export async function chaosRounds(options: ChaosOptions): Promise<ChaosResult> {
       if (last) await chaos.verify();
       else chaos.go();
     }
-    const { wrong, lost, double, kills, troubles } = chaos;
-    return { rounds: options.rounds, wrong, lost, double, ...now, kills, network: proxy.counts, troubles };
+    const { compared, wrong, lost, double, kills, troubles } = chaos;
+    return { rounds: options.rounds, compared, wrong, lost, double, ...now, kills, network: proxy.counts, troubles };
   } finally {
     await chaos.end();
     await proxy.close();

@@ -3,7 +3,7 @@
  * in the place of sensors. A batch is made when the one before is on disk and its number stands, synced, in `confirmed`.
  *
  *     argv     JSON: folder, url, seed, node, begin
- *     stdin  ◀ "drain": make no more, say when all is delivered; "go"; "end". Its end is the end of this process
+ *     stdin  ◀ "drain": make no more, say when all is delivered; "go". Its end is the end of this process
  *     stdout ▶ { held, confirmed } at start, { drained, lost }, { warning }
  *
  * `held` is how many numbers the spool has given out, which after a kill may be one more than were confirmed, and never less.
@@ -21,10 +21,10 @@ import { z } from 'zod';
 import { CELL_SECONDS, numberEnding, slicesOf } from './chaos-generator.js';
 
 /** Small, so that segments are begun and deleted all the time. */
-const SPOOL = { maxBytes: 8 * 2 ** 20, minFreeBytes: 0, sync: 'append' } as const;
-/** It makes no more while so many wait: none is dropped to keep to the quota. */
-const MOST_WAITING = 3000;
-const PAUSE_MS = 12;
+const SPOOL = { maxBytes: 4 * 2 ** 20, minFreeBytes: 0, sync: 'append' } as const;
+/** It makes no more while so many wait: catching up after a round takes seconds, and none is dropped to keep to the quota. */
+const MOST_WAITING = 80;
+const PAUSE_MS = 25;
 const LOOK_MS = 5;
 
 const { folder, url, ...origin } = z.object({ folder: z.string(), url: z.string(), seed: z.number(), node: z.string(), begin: z.number().transform(epochMicros) }).parse(JSON.parse(process.argv[2] ?? ''));
@@ -37,7 +37,7 @@ async function confirmedIn(path: string): Promise<number> {
 }
 
 const spool = await openSpool(join(folder, 'spool'), SPOOL);
-const state = { next: spool.nextPosition, confirmed: spool.nextPosition, draining: false, ending: false };
+const state = { next: spool.nextPosition, confirmed: spool.nextPosition, draining: false };
 await spool.close();
 const path = join(folder, 'confirmed');
 tell({ held: state.next, confirmed: await confirmedIn(path) });
@@ -60,13 +60,10 @@ const out = await outlet({
 });
 
 createInterface({ input: process.stdin })
-  .on('line', (line) => {
-    state.draining = line === 'drain';
-    state.ending = line === 'end';
-  })
+  .on('line', (line) => (state.draining = line === 'drain'))
   .on('close', () => process.exit(0));
 
-while (!state.ending) {
+for (;;) {
   const { memoryBatches, spooledBatches, lostBatches } = out.state;
   if (!state.draining && spooledBatches < MOST_WAITING) {
     out.put(slicesOf(origin, state.next));
@@ -75,8 +72,6 @@ while (!state.ending) {
     await sleep(Math.random() * PAUSE_MS);
   } else if (state.draining && memoryBatches + spooledBatches === 0) {
     tell({ drained: state.next, lost: lostBatches });
-    while (state.draining && !state.ending) await sleep(LOOK_MS);
+    while (state.draining) await sleep(LOOK_MS);
   } else await sleep(LOOK_MS);
 }
-await out.close(seconds(5));
-process.exit(0);

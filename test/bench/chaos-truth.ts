@@ -1,7 +1,6 @@
 /** What a node has made, what the store says of it, and by how much the two differ. */
 import { z } from 'zod';
 import { NOTHING, plus, totalsOf, type Totals } from '../support/fleet.js';
-import { reportSchema } from '../support/report.js';
 import { slicesOf, startOf, type Origin } from './chaos-generator.js';
 
 const ANSWER_MS = 60_000;
@@ -24,6 +23,10 @@ export class Truth {
     return this.#below[number] ?? sum;
   }
 }
+
+/** Of a report as much as is compared; of nothing it has no rows and no times. */
+const amount = z.number().nullable();
+const reportSchema = z.object({ rows: z.array(z.object({ joules: amount, tokens: z.object({ output: amount }), requests: z.record(z.string(), amount) })) });
 
 /** As `joulebook report` says it, to the microjoule; `below`: only of batches with a number below. */
 export async function stored(collector: string, origin: Origin, below?: number): Promise<Totals> {

@@ -62,7 +62,7 @@ network    ${requests} requests, ${cuts} cuts, ${repeats} sent again, ${duplicat
 truth      ${result.batches} batches: ${said(result.truth)}
 lost       ${said(result.lost)}
 double     ${said(result.double)}
-wrong      ${result.wrong} comparisons, ${result.troubles.length} other troubles`);
+wrong      ${result.wrong} of ${result.compared} comparisons, ${result.troubles.length} other troubles`);
     return result.wrong === 0 && result.troubles.length === 0;
   } finally {
     await server?.stop();
