@@ -139,6 +139,12 @@ describe('once many windows were seen', () => {
     expect(divided.every(({ shares }) => shares.modelled)).toBe(true);
   });
 
+  it('takes no time for idle in which requests ran, whatever the power does', () => {
+    const { pieces, counts } = window(LATER, 1, 4, USUAL);
+    const wholly: Counts = { ...counts, wholly: true };
+    for (const { shares } of experienced(USUAL).divide(pieces.map((piece) => ({ ...piece, stretch: { ...piece.stretch, window: wholly } })))) expect(shares.of.has('idle')).toBe(false);
+  });
+
   it('learns as well from windows in which somebody comes and goes', () => {
     expect(Math.abs(found(experienced(USUAL, { prompted: [0.2, 2], busy: 4 }), window(LATER, 3, 10, USUAL)).error)).toBeLessThan(0.08);
   });

@@ -76,13 +76,13 @@ export function windowModel(power: PowerModel): WindowModel {
     look(seen);
     const phase = loneIn(counts);
     if (phase) alone[phase].learn(workOf(counts, phase), seconds, joules);
-    if (!counts.recomputes) draw.learn(counts, { busy: busyIn(seen), joules });
+    if (!counts.recomputes) draw.learn(counts, { busy: busyIn(counts, seen), joules });
   }
 
-  const busyIn = (pieces: readonly MeasuredPiece[]): number => pieces.reduce((sum, piece) => sum + (isStill(piece) ? 0 : piece.to - piece.from), 0);
+  const busyIn = ({ wholly }: Counts, pieces: readonly MeasuredPiece[]): number => pieces.reduce((sum, piece) => sum + (!wholly && isStill(piece) ? 0 : piece.to - piece.from), 0);
 
   function ofOne(phase: 'prefill' | 'decode', counts: Counts, pieces: readonly MeasuredPiece[]): { readonly shares: Shares; readonly doubt: number } {
-    const share = alone[phase].share(workOf(counts, phase), pieces.reduce((sum, piece) => sum + piece.energy / 1e6, 0), counts.phaseSeconds !== undefined);
+    const share = counts.wholly ? undefined : alone[phase].share(workOf(counts, phase), pieces.reduce((sum, piece) => sum + piece.energy / 1e6, 0), counts.phaseSeconds !== undefined);
     if (share === undefined || share >= 1) return { shares: pure(phase), doubt: 0 };
     return { shares: { of: new Map<Phase, number>([[phase, share], ['idle', 1 - share]]), modelled: true }, doubt: LONE_PHASE_DOUBT };
   }
@@ -91,7 +91,7 @@ export function windowModel(power: PowerModel): WindowModel {
     const phase = loneIn(counts);
     if (phase) return ofOne(phase, counts, pieces);
     const known = counts.recomputes ? undefined : draw.known(level());
-    const busy = busyIn(pieces);
+    const busy = busyIn(counts, pieces);
     if (!known || busy <= 0) return { shares: pure('active'), doubt: 0 };
     const time = busy * counts.ranks;
     const prompted = Math.min(known.secondsPerToken * counts.prefillTokens, (1 - LEAST_DECODE) * time) / time;
@@ -108,7 +108,7 @@ export function windowModel(power: PowerModel): WindowModel {
       if (!counts) return [];
       learn(counts, pieces);
       const { shares, doubt } = divided(counts, pieces);
-      return pieces.map((piece): Division => ({ shares: shares.of.has('active') || shares.of.has('idle') || !isStill(piece) ? shares : { ...pure('idle'), modelled: true }, weight: piece.energy, doubt }));
+      return pieces.map((piece): Division => ({ shares: counts.wholly || shares.of.has('active') || shares.of.has('idle') || !isStill(piece) ? shares : { ...pure('idle'), modelled: true }, weight: piece.energy, doubt }));
     },
   };
 }

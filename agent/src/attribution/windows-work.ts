@@ -34,7 +34,7 @@ const FULL_CACHE = 0.9;
 /** Fewer decode steps per iteration with prompts than this: the engine does not mix them. */
 export const LEAST_MIXING = 0.2;
 
-const NO_COUNTS = { prefillTokens: 0, decodeTokens: 0, decodeSteps: 0, counted: false, kvUsage: 0, ranks: 1, recomputes: false } as const;
+const NO_COUNTS = { prefillTokens: 0, decodeTokens: 0, decodeSteps: 0, counted: false, kvUsage: 0, ranks: 1, wholly: false, recomputes: false } as const;
 
 export function windowsWork(pace: WindowPace): WindowsWork {
   const looks = new Map<string, WindowEvidence>();
@@ -70,13 +70,13 @@ export function windowsWork(pace: WindowPace): WindowsWork {
         sequenceSeconds: counted ? sequences * time : earlier?.running === undefined || evidence.running === undefined ? undefined : meanRunning * time,
         kvUsage: ((evidence.kvUsage ?? 0) + (before?.kvUsage ?? evidence.kvUsage ?? 0)) / 2,
         ranks: evidence.engines ?? 1,
+        wholly: Math.min(running, earlier?.running ?? 0) >= (time > LONG_WINDOW_SECONDS ? 2 : 1),
         // A full cache throws sequences out, whose prompts are computed again; what is counted at first tokens leaves that out.
         recomputes: credits === 'firstToken' && evidence.prefillTokens === undefined && (busy ?? 0) > running && Math.max(evidence.kvUsage ?? 0, earlier?.kvUsage ?? 0) > FULL_CACHE,
       };
       return layOut({ ...whole, state: 'work', counts }, counts, {
         sequences,
         prompts: promptsOf(evidence),
-        wholly: Math.min(running, earlier?.running ?? 0) >= (to - from > LONG_WINDOW_SECONDS ? 2 : 1),
       });
     }
     if (saturated) return [{ ...whole, state: 'busy' }];
@@ -86,20 +86,19 @@ export function windowsWork(pace: WindowPace): WindowsWork {
     return [{ ...whole, state: busy > 0 ? 'busy' : 'idle' }];
   }
 
-  /** @param how `wholly`: somebody ran all the time */
-  function layOut(whole: WindowPart, counts: Counts, how: { readonly sequences: number; readonly prompts: number | undefined; readonly wholly: boolean }): WindowPart[] {
+  function layOut(whole: WindowPart, counts: Counts, how: { readonly sequences: number; readonly prompts: number | undefined }): WindowPart[] {
     const { from, to, prefillTokens, decodeTokens, decodeSteps, phaseSeconds } = counts;
     if (phaseSeconds && phaseSeconds.prefill + phaseSeconds.decode > 0) return [{ ...whole, work: turnsOf(counts, phaseSeconds) }];
     const time = to - from;
     if (!counts.counted) return [whole];
     const told = { seconds: time, kvUsage: counts.kvUsage, prompts: how.prompts, promptTokens: prefillTokens, decodedTokens: decodeTokens, sequences: how.sequences, decodeSteps };
-    if (how.wholly && (whole.counting || !anyCounts)) pace.learn(told);
+    if (counts.wholly && (whole.counting || !anyCounts)) pace.learn(told);
     const laid = pace.layOut(told);
     if (!laid) return [whole];
     const busy = laid.prefill.seconds + laid.decode.seconds;
-    const scale = how.wholly || busy > time ? time / busy : 1;
+    const scale = counts.wholly || busy > time ? time / busy : 1;
     const prefillEnd = instant(from + laid.prefill.seconds * scale);
-    const decodeEnd = how.wholly ? to : instant(Math.min(to, prefillEnd + laid.decode.seconds * scale));
+    const decodeEnd = counts.wholly ? to : instant(Math.min(to, prefillEnd + laid.decode.seconds * scale));
     const step = laid.decode.step * scale;
     const laidOut: WindowPart[] = [];
     if (prefillEnd > from) {
@@ -173,6 +172,7 @@ function sumOf(windows: readonly Counts[]): Counts {
       ...(known && { sequenceSeconds: (sum.sequenceSeconds ?? 0) * share(sum) + (each.sequenceSeconds ?? 0) * share(each) }),
       kvUsage: (sum.kvUsage * sum.ranks + each.kvUsage * each.ranks) / (sum.ranks + each.ranks),
       ranks: sum.ranks + each.ranks,
+      wholly: sum.wholly || each.wholly,
       recomputes: sum.recomputes || each.recomputes,
     };
   }, first);

@@ -31,7 +31,7 @@ export const loadOf = (load: Partial<Load>): Load => ({ ...NO_LOAD, ...load });
 export const stretchOf = (from: number, to: number, work: readonly Work[], rest: Partial<Stretch> = {}): Stretch => ({ from: instant(from), to: instant(to), state: 'work', work, doubt: 0, ...rest });
 
 /** Counts of a window whose work is not known as time. */
-export const countedOf = (from: number, to: number, prefillTokens: number, decodeTokens: number, decodeSteps: number, rest: Partial<Counts> = {}): Counts => ({ from: instant(from), to: instant(to), prefillTokens, decodeTokens, decodeSteps, counted: true, sequenceSeconds: (decodeTokens / decodeSteps) * (to - from), kvUsage: 0, ranks: 1, recomputes: false, ...rest });
+export const countedOf = (from: number, to: number, prefillTokens: number, decodeTokens: number, decodeSteps: number, rest: Partial<Counts> = {}): Counts => ({ from: instant(from), to: instant(to), prefillTokens, decodeTokens, decodeSteps, counted: true, sequenceSeconds: (decodeTokens / decodeSteps) * (to - from), kvUsage: 0, ranks: 1, wholly: false, recomputes: false, ...rest });
 
 /** Bytes that are really in use. */
 export function heapInUse(): number {

@@ -86,6 +86,8 @@ export interface Counts {
   readonly kvUsage: number;
   /** Engines that the counts are of. */
   readonly ranks: number;
+  /** Requests ran at both ends of so short a time that somebody ran all of it. */
+  readonly wholly: boolean;
   /** Prompts may have been computed again, uncounted. */
   readonly recomputes: boolean;
   /** Seconds of engine time in each phase, where it is told. */
