@@ -177,8 +177,9 @@ export class Run {
     await running;
     await this.reopen(copy);
     const found = await this.drain();
-    // The copy was made before the collector's answer was written down: it will be asked again.
-    if ([...this.facts.values()].some(({ name, position }) => this.told.has(name) && !told.has(name) && found.has(position))) Object.assign(this, { told, out });
+    // The copy was made before the account was closed: the collector will be told again. Closed, with only the cursor behind, it has been told.
+    const carried = new Set(this.spool.losses.account.map(({ carriedBy }) => carriedBy));
+    if ([...this.facts.values()].some(({ name, position }) => this.told.has(name) && !told.has(name) && found.has(position) && carried.has(position))) Object.assign(this, { told, out });
     this.reconcile(before, found);
   }
 

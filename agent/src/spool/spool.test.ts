@@ -150,6 +150,24 @@ describe('a spool', () => {
 });
 
 describe('after a kill', () => {
+  it('sends a batch that told of losses once more where only the account was closed, and tells of nothing twice', async () => {
+    const copy = await using(directory, { cursorEveryMs: 1e9 }, async (spool) => {
+      // The first writing of the cursor is due at once, later ones are not.
+      for (const word of ['first', 'refused']) await spool.append(text(word));
+      for (let record = await spool.take(); record; record = await spool.take()) await (record.position === 0 ? spool.acknowledge(0) : spool.refuse(record.position, record.payload));
+      expect(spool.losses.account).toMatchObject([{ reason: 'rejected', batches: 1 }]);
+      const telling = await spool.tellLosses(() => Buffer.from('told'));
+      await spool.take();
+      await spool.acknowledge(telling ?? -1);
+      return killed((await readdir(directory)).filter((name) => name !== 'lock'), directory);
+    });
+    await using(copy, {}, async (spool) => {
+      expect(await drain(spool)).toEqual(['told']);
+      expect(spool.losses).toEqual({ batches: 1, account: [] });
+      expect(await spool.tellLosses(() => Buffer.from('twice'))).toBeUndefined();
+    });
+  });
+
   it('keeps every whole record, whatever byte the newest segment ends at', async () => {
     const words = ['first', 'second record', '3'];
     const ends = [0];

@@ -26,26 +26,20 @@
  *
  * Position and sequence: a position counts records over the life of the spool; a sequence counts within a stream.
  */
-import { mkdir, statfs } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { messageOf } from '@joulebook/shared/errors.js';
 import type { Flagged } from '../sources/source.js';
 import { contentOfRecord } from './content.js';
-import { CursorFile, readCursor } from './cursor.js';
-import { badTail, damaged, lostRecords } from './damage.js';
+import { readCursor } from './cursor.js';
+import { badTail, damaged } from './damage.js';
+import { Holdings } from './holdings.js';
 import { takeLock, type Lock } from './lock.js';
 import { LossAccount, type Loss, type LostBatch } from './losses.js';
 import { Renamed, type Name } from './renamed.js';
-import type { Segment } from './segment.js';
-import type { Settled } from './settled.js';
-import { Shelves, type Shelf } from './shelves.js';
+import { Shelves } from './shelves.js';
 import { newStream, readStream, type Stream } from './stream.js';
 import { guarded, Turns } from './turns.js';
 
-const SEGMENT_BYTES = 8 * 1024 * 1024;
-/** A quota that is small is still given up in small pieces. */
-const LEAST_SEGMENTS = 8;
-/** What a spool keeps on a disk with little room. */
-const KEPT_SEGMENTS = 4;
 /** Entries of the loss account that one batch tells of: each may be a flag for every minute of a day. */
 const LOSSES_PER_BATCH = 3;
 
@@ -88,43 +82,22 @@ export async function openSpool(directory: string, options: SpoolOptions = {}): 
   });
 }
 
-interface Found {
-  readonly shelves: Shelves;
-  readonly settled: Settled;
-  readonly losses: LossAccount;
-  readonly renamed: Renamed;
-  readonly stream: Stream;
-}
-
 export class Spool {
   readonly directory: string;
   readonly #lock: Lock;
-  readonly #options: SpoolOptions;
-  readonly #segmentBytes: number;
-  readonly #shelves: Shelves;
-  readonly #settled: Settled;
-  readonly #losses: LossAccount;
+  readonly #holdings: Holdings;
   readonly #renamed: Renamed;
-  /** Handed out, and neither acknowledged nor released: their segments stay. */
-  readonly #held = new Set<number>();
-  #stream: Stream;
-  #unsynced = false;
-  #wake: (() => void)[] = [];
   readonly #turns: Turns;
-  readonly #cursor: CursorFile;
+  #stream: Stream;
+  #wake: (() => void)[] = [];
 
-  private constructor(directory: string, options: SpoolOptions, lock: Lock, found: Found) {
+  private constructor(directory: string, lock: Lock, found: { readonly holdings: Holdings; readonly renamed: Renamed; readonly stream: Stream }) {
     this.directory = directory;
-    this.#options = options;
     this.#lock = lock;
-    this.#segmentBytes = options.segmentBytes ?? Math.min(SEGMENT_BYTES, (options.maxBytes ?? Infinity) / LEAST_SEGMENTS);
-    this.#shelves = found.shelves;
-    this.#settled = found.settled;
-    this.#losses = found.losses;
+    this.#holdings = found.holdings;
     this.#renamed = found.renamed;
     this.#stream = found.stream;
     this.#turns = new Turns(directory);
-    this.#cursor = new CursorFile(directory, options.cursorEveryMs);
   }
 
   /** @internal use openSpool */
@@ -144,12 +117,12 @@ export class Spool {
     const renamed = await Renamed.open(directory, (position) => position >= next || settled.has(position));
     let stream = await readStream(directory);
     if (!stream || !newest || stream.origin > next || newest.tail === 'damaged') stream = await newStream(directory, next);
-    const spool = new Spool(directory, options, lock, { shelves, settled, losses, renamed, stream });
+    const holdings = new Holdings(directory, options, { shelves, settled, losses });
     if (newest && newest.tail !== 'whole') report(badTail(directory, newest));
-    if (newest) await spool.#lostByDamage(newest, newest.end, next);
+    if (newest) await holdings.lostByDamage(newest, newest.end, next);
     await losses.recover({ lost: (position) => position >= next, settled: (position) => settled.has(position) });
-    await spool.#removeSettled();
-    return spool;
+    await holdings.removeSettled();
+    return new Spool(directory, lock, { holdings, renamed, stream });
   }
 
   /** Names the batches appended from now on, together with their sequence. */
@@ -159,30 +132,22 @@ export class Spool {
 
   /** The position that the next append gets. */
   get nextPosition(): number {
-    return this.#newest.end;
+    return this.#holdings.newest.end;
   }
 
   /** The oldest position that is still to be settled, and those after it may be. */
   get firstOpen(): number {
-    return this.#settled.nextOpen(this.#shelves.all()[0]?.first ?? 0);
+    return this.#holdings.settled.nextOpen(this.#holdings.shelves.all()[0]?.first ?? 0);
   }
 
   /** What is still to be accepted by the collector. */
   get pending(): { readonly records: number; readonly bytes: number } {
-    let records = 0;
-    let bytes = 0;
-    for (const { first, end, bytes: all, segment } of this.#shelves.all()) {
-      const open = this.#settled.countOpen(first, end);
-      records += open;
-      if (!segment || open === end - first) bytes += open > 0 ? all : 0;
-      else for (let position = this.#settled.nextOpen(first); position < end; position = this.#settled.nextOpen(position + 1)) bytes += segment.bytesOf(position);
-    }
-    return { records, bytes };
+    return this.#holdings.pending;
   }
 
   /** What it takes on disk. */
   get bytes(): number {
-    return this.#shelves.bytes;
+    return this.#holdings.shelves.bytes;
   }
 
   /** Batches lost over its life, and those of which the collector has not been told. */
@@ -205,21 +170,18 @@ export class Spool {
    */
   take({ from = 0, below = Infinity }: { readonly from?: number; readonly below?: number } = {}): Promise<SpoolRecord | undefined> {
     return this.#turns.take(async () => {
-      for (const shelf of this.#shelves.all()) {
-        let position = this.#settled.nextOpen(Math.max(from, shelf.first));
+      const { shelves, settled, held } = this.#holdings;
+      for (const shelf of shelves.all()) {
+        let position = settled.nextOpen(Math.max(from, shelf.first));
         if (position >= shelf.end) continue;
         if (position >= below) return undefined;
-        const segment = await this.#opened(shelf);
-        for (; position < Math.min(segment.end, below); position = this.#settled.nextOpen(position + 1)) {
-          if (this.#held.has(position)) continue;
-          if (this.#unsynced && segment === this.#newest) await this.#syncNow();
-          const payload = await segment.read(position);
-          if (payload) {
-            this.#held.add(position);
-            const renamed = this.#renamed.nameOf(position);
-            return { position, payload, ...(renamed && { renamed }) };
-          }
-          await this.#lostByDamage(segment, position, position + 1);
+        const segment = await this.#holdings.opened(shelf);
+        for (; position < Math.min(segment.end, below); position = settled.nextOpen(position + 1)) {
+          const payload = held.has(position) ? undefined : await this.#holdings.read(segment, position);
+          if (!payload) continue;
+          held.add(position);
+          const renamed = this.#renamed.nameOf(position);
+          return { position, payload, ...(renamed && { renamed }) };
         }
       }
       return undefined;
@@ -228,7 +190,7 @@ export class Spool {
 
   /** It was not accepted: it may be handed out again. */
   release(position: number): void {
-    this.#held.delete(position);
+    this.#holdings.held.delete(position);
   }
 
   /** The collector has it. */
@@ -283,7 +245,7 @@ export class Spool {
 
   /** After a conflict: the name that this one goes out under from now on. */
   rename(position: number): Promise<Name> {
-    return this.#turns.take(() => this.#renamed.give(position, (each) => this.#settled.has(each)));
+    return this.#turns.take(() => this.#renamed.give(position, (each) => this.#holdings.settled.has(each)));
   }
 
   /** Resolves when something stands at a position (see `nextPosition`), or when the signal aborts. */
@@ -302,113 +264,28 @@ export class Spool {
   close(): Promise<void> {
     return this.#turns.close(async () => {
       try {
-        if (this.#unsynced) await this.#newest.sync();
-        if (this.#cursor.behind) await this.#writeCursor();
+        await this.#holdings.close();
       } finally {
-        this.#cursor.stop();
-        await this.#shelves.close();
         await this.#lock.release();
       }
     });
   }
 
-  get #newest(): Segment {
-    const { newest } = this.#shelves;
-    if (!newest) throw new Error('a spool has at least one segment, and the newest is open');
-    return newest;
+  get #losses(): LossAccount {
+    return this.#holdings.losses;
   }
 
   async #append(make: (sequence: number, stream: string) => Uint8Array): Promise<number> {
     // Until the account on disk says so, a batch at this position would be taken for one that tells of losses.
     await this.#losses.write();
     const position = this.nextPosition;
-    const payload = make(position - this.#stream.origin, this.#stream.id);
-    await this.#makeRoom(payload.length);
-    const sync = this.#options.sync !== 'handout';
-    await this.#newest.append(payload, sync);
-    this.#unsynced = !sync;
+    await this.#holdings.append(make(position - this.#stream.origin, this.#stream.id));
     for (const wake of this.#wake.splice(0)) wake();
     return position;
   }
 
-  async #makeRoom(length: number): Promise<void> {
-    const { bytes, end } = this.#newest;
-    if (bytes > 0 && bytes + length > this.#segmentBytes) {
-      if (this.#unsynced) await this.#syncNow();
-      await this.#shelves.begin(end);
-      await this.#removeSettled();
-      if (this.#shelves.count > KEPT_SEGMENTS && (await this.#freeBytes()) < (this.#options.minFreeBytes ?? 0)) await this.#dropOldest();
-    }
-    while (this.bytes + length > (this.#options.maxBytes ?? Infinity)) if (!(await this.#dropOldest())) return;
-  }
-
-  async #freeBytes(): Promise<number> {
-    if (this.#options.freeBytes) return this.#options.freeBytes(this.directory);
-    const { bavail, bsize } = await statfs(this.directory);
-    return bavail * bsize;
-  }
-
-  /** @returns false when it has to stay: it is the only one, or a batch of it is being sent */
-  async #dropOldest(): Promise<boolean> {
-    const [oldest] = this.#shelves.all();
-    if (!oldest || this.#shelves.count < 2 || [...this.#held].some((position) => position >= oldest.first && position < oldest.end)) return false;
-    const segment = await this.#opened(oldest);
-    const lost: LostBatch[] = [];
-    for (let position = this.#settled.nextOpen(oldest.first); position < oldest.end; position = this.#settled.nextOpen(position + 1)) {
-      const payload = await segment.read(position);
-      if (!payload) await this.#lostByDamage(segment, position, position + 1);
-      else if (!this.#losses.carries(position)) lost.push({ reason: 'quota', content: await contentOfRecord(payload) });
-    }
-    const last = oldest.end - 1;
-    await this.#losses.add(lost, oldest.first, last);
-    await this.#losses.tellAgain((carriedBy) => carriedBy >= oldest.first && carriedBy <= last);
-    this.#settled.add(oldest.first, last);
-    if (lost.length > 0) this.#options.dropped?.(lost.length);
-    await this.#shelves.removeOldest();
-    await this.#writeCursor();
-    return true;
-  }
-
-  async #syncNow(): Promise<void> {
-    await this.#newest.sync();
-    this.#unsynced = false;
-  }
-
-  async #opened(shelf: Shelf): Promise<Segment> {
-    if (shelf.segment) return shelf.segment;
-    const segment = await this.#shelves.opened(shelf.first);
-    await this.#lostByDamage(segment, segment.end, shelf.end);
-    return segment;
-  }
-
-  async #settle(position: number): Promise<void> {
-    this.#held.delete(position);
-    this.#settled.add(position);
-    // Segments first: on a full disk that is what makes room for the cursor.
-    await this.#removeSettled();
-    // Should a later writing fail, the next one tries again.
-    if (this.#cursor.due(() => void this.#turns.take(() => this.#writeCursor()).catch(() => undefined))) await this.#writeCursor();
-  }
-
-  async #writeCursor(): Promise<void> {
-    await this.#cursor.write(this.#settled);
-    this.#losses.cursorWritten();
-  }
-
-  async #removeSettled(): Promise<void> {
-    for (;;) {
-      const [oldest] = this.#shelves.all();
-      if (!oldest || this.#shelves.count < 2 || this.#settled.countOpen(oldest.first, oldest.end) > 0) return;
-      await this.#shelves.removeOldest();
-    }
-  }
-
-  /** Positions [first, end) hold nothing that can be read. */
-  async #lostByDamage(segment: Segment, first: number, end: number): Promise<void> {
-    const lost = this.#settled.countOpen(first, end);
-    if (lost === 0) return;
-    this.#options.report?.(lostRecords(this.directory, segment, lost));
-    await this.#losses.tellAgain((position) => position >= first && position < end && !this.#settled.has(position));
-    this.#settled.add(first, end - 1);
+  /** Should the writing of the cursor fail, the next one tries again. */
+  #settle(position: number): Promise<void> {
+    return this.#holdings.settle(position, (write) => void this.#turns.take(write).catch(() => undefined));
   }
 }
