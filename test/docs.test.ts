@@ -12,7 +12,7 @@ import { openRecording } from '@joulebook/agent/recording/open.js';
 import { agentSettings } from '@joulebook/agent/settings.js';
 import { planOf, simulationSchema } from '@joulebook/agent/simulate/recording.js';
 import { livePowerKinds, liveServingKinds, powerFormats, servingFormats } from '@joulebook/agent/sources/index.js';
-import { SETTINGS as collectorSettings } from '@joulebook/collector/settings.js';
+import { RELOADED, SETTINGS as collectorSettings } from '@joulebook/collector/settings.js';
 import { defaultText } from '@joulebook/shared/sample.js';
 import { environmentName, loadSettings, type Settings } from '@joulebook/shared/settings.js';
 import { execa } from 'execa';
@@ -61,6 +61,11 @@ if (process.env['UPDATE_DOCS'] === '1') {
 
 it.each(Object.entries(SECTIONS))('the README says what the code says: %s', (name, content) => {
   expect(sectionOf(name).exec(readFileSync(README, 'utf8'))?.[0]).toBe(written(name, content));
+});
+
+it('docs/operations.md names what a collector takes over when it is told to read its settings again', () => {
+  const [, named = ''] = /<!-- reloaded -->(.*?)<!-- \/reloaded -->/.exec(readFileSync(join(ROOT, 'docs/operations.md'), 'utf8')) ?? [];
+  expect(named.replaceAll('`', '').split(', ')).toEqual(RELOADED);
 });
 
 interface Snippet {

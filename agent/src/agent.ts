@@ -86,7 +86,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
       facts.gap(gap);
     },
   };
-  const take = intake(integrator(periodOf, { from: begin, to: instant(Infinity) }), choose, counting);
+  const take = intake(integrator(periodOf), choose, counting);
   /** How far each channel and each serving source has spoken. */
   const spoken = new Map<string, Instant>();
   const channels = new Map<string, Channel>();

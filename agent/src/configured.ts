@@ -7,6 +7,7 @@ import type { AgentParts, ServingSource } from './agent.js';
 import { readManifest } from './recording/manifest.js';
 import { play } from './recording/play.js';
 import { liveServingEntry, type agentSettings, type LivePowerEntry, type LiveServingEntry } from './settings.js';
+import type { Collectors } from './shipper/collectors.js';
 import { countingEntries, deploymentsOf } from './sources/deployments.js';
 import { detectSources } from './sources/detect.js';
 import { livePowerKinds, liveServingKinds } from './sources/index.js';
@@ -22,7 +23,7 @@ export type AgentValues = Values<typeof agentSettings>;
 /** A recording is played from here on, when everything else is up. */
 const PLAY_AFTER = seconds(1);
 
-export const collectorsOf = (settings: AgentValues): AgentParts['collectors'] => ({ urls: settings.collectorUrl, token: settings.token, tls: { ca: settings.collectorCa, cert: settings.collectorCert, key: settings.collectorKey } });
+export const collectorsOf = (settings: AgentValues): Collectors => ({ urls: settings.collectorUrl, token: settings.token, tls: { ca: settings.collectorCa, cert: settings.collectorCert, key: settings.collectorKey } });
 
 export type Sources = Pick<AgentParts, 'power' | 'serving' | 'deployments' | 'labels' | 'tenants'>;
 

@@ -1,6 +1,7 @@
 /** The composition root: store ← ingest, store → api, on one port. */
 import type { ServerOptions } from 'node:http';
 import { isIP, type AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { systemClock, type Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
@@ -11,14 +12,18 @@ import { secureHeaders } from './access/headers.js';
 import { openTls } from './access/tls.js';
 import { openTokens } from './access/tokens.js';
 import { explainFaults, serveApi } from './api/api.js';
+import { serveLosses } from './api/losses.js';
 import { serveNodes } from './api/nodes.js';
 import { serveTokens } from './api/tokens.js';
 import { serveUpkeep } from './api/upkeep.js';
 import { serveVerify } from './api/verify.js';
+import { takeOver } from './reload.js';
 import { ClockOffsets } from './ingest/clock-offsets.js';
 import { ingest } from './ingest/ingest.js';
 import { createMetrics } from './ingest/metrics.js';
+import { StoreHealth } from './ingest/store-health.js';
 import { checkServing, tokenFolderOf, type CollectorSettings } from './settings.js';
+import { lacksTokens, started } from './started.js';
 import { openStore } from './store/open.js';
 import type { Store } from './store/store.js';
 import { keepsItself, scheduleUpkeep } from './upkeep/schedule.js';
@@ -26,18 +31,23 @@ import { keepsItself, scheduleUpkeep } from './upkeep/schedule.js';
 /** A client that never ends its request does not keep the collector from stopping. */
 const MOST_CLOSING_MILLISECONDS = 5000;
 const MOST_HEADER_BYTES = 16 * 1024;
-/** A slow client holds a connection no longer than this for one request; for its headers see the setting. */
-const REQUEST_MILLISECONDS = 60_000;
+/** A slow client holds a connection no longer than this and its two settings for one request. */
+const REQUEST_SECONDS = 20;
 /** Longer than agents keep an idle connection: it is they who end it, and never in the middle of a request. */
 const KEEP_ALIVE_MILLISECONDS = 72_000;
+/** A fleet connects at once after a restart; who finds no room waits for seconds, and longer each time. Linux takes as many as net.core.somaxconn says. */
+const MOST_CONNECTING = 4096;
 
 export interface Collector {
   /** `http://127.0.0.1:9840`, with the port that was actually bound. */
   readonly address: string;
   /** Stops accepting, finishes requests in hand, then closes the store. */
   close(): Promise<void>;
-  /** Reads the certificates again. Tokens need no asking. */
-  reload(): Promise<void>;
+  /**
+   * Goes on with these settings, as far as that is possible without a restart, and says what needs one; reads the certificates
+   * again. Tokens need no asking.
+   */
+  reload(settings: CollectorSettings): Promise<void>;
 }
 
 interface Surroundings {
@@ -65,8 +75,8 @@ function endConnections(app: FastifyInstance): void {
   });
 }
 
-const limitsOf = ({ headerTimeout }: CollectorSettings): ServerOptions => ({
-  headersTimeout: headerTimeout * 1000, requestTimeout: REQUEST_MILLISECONDS, connectionsCheckingInterval: Math.min(2000, headerTimeout * 500), keepAliveTimeout: KEEP_ALIVE_MILLISECONDS, maxHeaderSize: MOST_HEADER_BYTES,
+const limitsOf = ({ headerTimeout, bodyTimeout }: CollectorSettings): ServerOptions => ({
+  headersTimeout: headerTimeout * 1000, requestTimeout: (headerTimeout + bodyTimeout + REQUEST_SECONDS) * 1000, connectionsCheckingInterval: Math.min(2000, headerTimeout * 500), keepAliveTimeout: KEEP_ALIVE_MILLISECONDS, maxHeaderSize: MOST_HEADER_BYTES,
 });
 
 function addressOf(app: FastifyInstance, { host, port }: Listen, scheme: string): string {
@@ -79,8 +89,10 @@ function addressOf(app: FastifyInstance, { host, port }: Listen, scheme: string)
  * @throws UsageError when the settings would serve others without a token
  * @throws TelemetryError (`abort`) when the store can't be opened or the address is taken
  */
-export async function startCollector(settings: CollectorSettings, { log, clock = systemClock, store: given }: Surroundings): Promise<Collector> {
-  const tokens = await openTokens(tokenFolderOf(settings), clock, (error) => log.error({ error: messageOf(error) }, 'the tokens can not be read again; those of before hold on'));
+export async function startCollector(said: CollectorSettings, { log, clock = systemClock, store: given }: Surroundings): Promise<Collector> {
+  /** One object for all who read it at each use: a reload changes it. */
+  const settings = { ...said };
+  const tokens = await openTokens(tokenFolderOf(settings), clock, (error) => log.error({ error: messageOf(error) }, 'the tokens can not be read again; those of before hold on'), (message) => log.warn(message));
   const closed = async (): Promise<boolean> => settings.token !== undefined || settings.tlsClientCa !== undefined || tokens.areKept();
   checkServing(settings, await closed());
   const audit = openAudit(log, clock);
@@ -94,24 +106,35 @@ export async function startCollector(settings: CollectorSettings, { log, clock =
   explainFaults(app);
   await guard(app, { settings, tokens, closed, audit, clock });
   const clocks = new ClockOffsets();
-  ingest(app, { store, metrics, clock, clocks }, settings);
+  const health = new StoreHealth(store, clock, log);
+  ingest(app, { store, health, metrics, clock, clocks }, settings);
   serveNodes(app, { store, metrics, clocks });
   serveVerify(app, { store, clock });
+  serveLosses(app, { store, clock });
   serveTokens(app, tokens, audit, clock);
-  const upkeep = keepsItself(store) ? scheduleUpkeep({ store, settings, metrics, log, clock }) : undefined;
+  const upkeep = keepsItself(store) ? scheduleUpkeep({ store, settings, metrics, log, audit, clock }) : undefined;
   if (keepsItself(store)) serveUpkeep(app, { store, path: settings.store, settings });
-  serveApi(app, { store, metrics, clock, defaults: settings });
+  serveApi(app, { store, health, metrics, clock, defaults: settings });
   try {
-    await app.listen({ ...settings.listen, listenTextResolver: () => 'listening' });
+    await app.listen({ ...settings.listen, backlog: MOST_CONNECTING, listenTextResolver: (address) => `listening at ${address.replace(/^http:/, tls.secure ? 'https:' : 'http:')}` });
   } catch (error) {
     await upkeep?.stop();
     await app.close();
     await store.close();
     throw explainListening(settings.listen, error);
   }
+  const address = addressOf(app, settings.listen, tls.secure ? 'https' : 'http');
+  const unasked = (await closed()) ? undefined : lacksTokens(settings, await store.nodes().catch(() => []), hostname());
+  const about = started(settings, address, await tokens.areKept());
+  if (unasked === undefined) log.info(about, 'the collector has started');
+  else log.warn({ ...about, code: 'NO_TOKENS' }, `the collector has started; ${unasked}`);
   return {
-    address: addressOf(app, settings.listen, tls.secure ? 'https' : 'http'),
-    reload: () => tls.reload(),
+    address,
+    async reload(next) {
+      const changed = takeOver(settings, next, log);
+      if (changed.includes('rollUpSchedule') || changed.includes('retainSchedule')) await upkeep?.reschedule();
+      await tls.reload();
+    },
     async close() {
       tls.close();
       await upkeep?.stop();

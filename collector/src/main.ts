@@ -4,6 +4,9 @@ import { run } from './commands/program.js';
 
 const INTERRUPTED = 130;
 
+// What is made here tells who used how much of what: stores, backups and exports are for the user of this process alone.
+process.umask(process.umask() | 0o077);
+
 function untilStopped(): Promise<void> {
   return new Promise((resolve) => {
     let asked = false;

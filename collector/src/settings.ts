@@ -37,6 +37,7 @@ export const SETTINGS = {
   requestsPerMinute: setting(amount(1, true).prefault(1200), 'most other requests a minute of one token from one address'),
   refusalsPerMinute: setting(amount(1, true).prefault(30), 'requests a minute of one address that may come without a token that is known; to more the answer is 429'),
   headerTimeout: setting(duration.prefault('10s'), 'how long a client may take to send the headers of a request'),
+  bodyTimeout: setting(duration.refine((length) => length > 0 && length <= 3600, 'must be more than 0 and at most 1h').prefault('30s'), 'how long the body of a batch may take to arrive'),
   collectorCa: setting(z.string().min(1).optional(), 'CA of the certificate of --collector (PEM), where the system does not know it'),
   collectorCert: setting(z.string().min(1).optional(), 'certificate to show to --collector (PEM)'),
   collectorKey: setting(z.string().min(1).optional(), 'its key (PEM)'),
@@ -58,6 +59,16 @@ export const SETTINGS = {
   logLevel: setting(z.enum(['silent', 'error', 'warn', 'info', 'debug', 'trace']).default('info'), 'how much is logged on stderr'),
 };
 export type CollectorSettings = Values<typeof SETTINGS>;
+
+/** What `serve` takes. */
+export const SERVED = [
+  'store', 'storeToken', 'listen', 'token', 'tokenFolder', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsClientCertificate', 'batchesPerMinute', 'requestsPerMinute', 'refusalsPerMinute', 'headerTimeout', 'bodyTimeout', 'maxBodyBytes', 'maxInflatedBytes', 'maxWaitingBytes',
+  'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'price', 'pue', 'carbon', 'logLevel',
+] as const satisfies readonly (keyof CollectorSettings)[];
+/** What a running collector takes over when it reads its settings again: these are read where they are used. */
+export const RELOADED = [
+  'batchesPerMinute', 'requestsPerMinute', 'refusalsPerMinute', 'maxInflatedBytes', 'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'price', 'pue', 'carbon', 'logLevel',
+] as const satisfies readonly (typeof SERVED)[number][];
 
 const isLocalStore = (store: string): boolean => !/^(?::memory:|[a-z][a-z0-9+.-]*:\/\/.*)$/is.test(store);
 

@@ -5,29 +5,33 @@
  */
 import { z } from 'zod';
 import { TelemetryError } from './errors.js';
-import { slice, type Slice } from './slice.js';
+import { slice, wellFormed, type Slice } from './slice.js';
 
 export const SCHEMA_VERSION = 1;
 
+/** 300,000 years of a batch in 10 s. Beyond, numbers of batches would not add up exactly any more. */
+const MOST_SEQUENCE = 2 ** 40;
+const words = wellFormed(z.string());
+
 /** What the machine is; sent with a stream's first batch and whenever it changes. */
 export const hostFacts = z.strictObject({
-  hostname: z.string(),
-  os: z.string(),
-  kernel: z.string(),
-  cpu: z.strictObject({ model: z.string(), sockets: z.int(), cores: z.int() }),
+  hostname: words,
+  os: words,
+  kernel: words,
+  cpu: z.strictObject({ model: words, sockets: z.int(), cores: z.int() }),
   memoryBytes: z.int(),
-  gpus: z.array(z.strictObject({ model: z.string(), vendor: z.string(), bus: z.string().optional(), memoryMiB: z.number().optional() })),
+  gpus: z.array(z.strictObject({ model: words, vendor: words, bus: words.optional(), memoryMiB: z.number().optional() })),
   /** Absent where it can't be told. */
   virtualised: z.boolean().optional(),
-  agentVersion: z.string(),
+  agentVersion: words,
 });
 export type HostFacts = z.infer<typeof hostFacts>;
 
 export const batch = z.strictObject({
   schema: z.literal(SCHEMA_VERSION),
   stream: z.string().regex(/^[0-9a-f]{32}$/),
-  sequence: z.int().min(0),
-  node: z.string().min(1).max(512),
+  sequence: z.int().min(0).max(MOST_SEQUENCE, 'must be at most 2^40'),
+  node: wellFormed(z.string().min(1).max(512)),
   host: hostFacts.optional(),
   slices: z.array(slice).max(100_000),
 });
@@ -40,14 +44,24 @@ export interface Batch {
   slices: Slice[];
 }
 
-export const encodeBatch = (value: Batch): string => JSON.stringify(value);
+/** An escaped backslash, or half of a surrogate pair as JSON writes it. */
+const HALVES = /\\(?:\\|ud[89a-f][0-9a-f]{2})/g;
+
+/** What logs and files of others held may be no text (a line cut in two); readers refuse it, so it is written as U+FFFD. */
+export function encodeBatch(value: Batch): string {
+  const written = JSON.stringify(value);
+  return written.includes('\\ud') ? written.replace(HALVES, (escaped) => (escaped === '\\\\' ? escaped : '\ufffd')) : written;
+}
 
 /** A message goes into logs and answers: what a sender wrote is in it, but not at any length. */
 const LONGEST_SAID = 200;
-const shortened = (text: string): string => (text.length <= LONGEST_SAID ? text : `${text.slice(0, LONGEST_SAID)}…`);
+const shortened = (said: string): string => (said.length <= LONGEST_SAID ? said : `${said.slice(0, LONGEST_SAID)}…`).toWellFormed();
+/** What is wrong with a name stands in an issue of its own. */
+const messageFor = (issue: z.core.$ZodIssue): string => (issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message);
 
-/** Objects of JavaScript have no place for a field or label of this name: it would be dropped without a word. */
-const NAMELESS = /"__proto__"\s*:/;
+const anyWayWritten = (letter: string): string => `(?:${letter}|\\\\u00${letter.charCodeAt(0).toString(16).replace(/[a-f]/, (digit) => `[${digit}${digit.toUpperCase()}]`)})`;
+/** Objects of JavaScript have no place for a field or label of this name: it would be dropped without a word. JSON may write any letter of it by its number. */
+const NAMELESS = new RegExp(`"${Array.from('__proto__', anyWayWritten).join('')}"\\s*:`);
 
 /** The version is a number where the sender is a program of ours; anything else is told by its type, since it may be of any size. */
 function wrongVersion(version: unknown): TelemetryError {
@@ -75,6 +89,6 @@ export function decodeBatch(text: string): Batch {
   if (NAMELESS.test(text)) throw new TelemetryError('BATCH_INVALID', 'The batch is not valid: a field or label is named __proto__.', 'discard');
   const result = batch.safeParse(json);
   if (result.success) return result.data;
-  const faults = result.error.issues.slice(0, 3).map((issue) => shortened(`${issue.path.join('.') || 'batch'}: ${issue.message}`));
+  const faults = result.error.issues.slice(0, 3).map((issue) => shortened(`${issue.path.join('.') || 'batch'}: ${messageFor(issue)}`));
   throw new TelemetryError('BATCH_INVALID', `The batch is not valid: ${faults.join('; ')}.`, 'discard');
 }

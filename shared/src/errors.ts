@@ -29,4 +29,7 @@ export class UsageError extends Error {
   }
 }
 
+/** What the system or a library calls it, e.g. `ENOENT`; undefined where it says nothing. */
+export const codeOf = (error: unknown): string | undefined => (error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined);
+
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

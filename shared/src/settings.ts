@@ -24,6 +24,9 @@ export const setting = <T extends z.ZodType>(schema: T, description: string, opt
 /** `collectorUrl` → `JOULEBOOK_COLLECTOR_URL`. */
 export const environmentName = (name: string): string => `JOULEBOOK_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 
+/** `collectorUrl` → `--collector-url`. */
+export const flagName = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
 const DURATION = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/;
 const UNIT_SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 };
 
@@ -81,7 +84,7 @@ export async function loadSettings<S extends Settings>(
   for (const [name, { schema, secret }] of Object.entries(settings)) {
     const variable = environmentName(name);
     const candidates: readonly (readonly [unknown, string])[] = [
-      [said.flags?.[name], `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`],
+      [said.flags?.[name], flagName(name)],
       [fromEnvironment(said.environment?.[variable]), variable],
       [fromFile[name], `${said.file}: ${name}`],
     ];

@@ -4,7 +4,7 @@
  * short where its window begins and ends. Facts only ever add up; every figure is a ratio of sums.
  */
 import { z } from 'zod';
-import { epochMicros, microjoules, seconds, type Seconds } from './units.js';
+import { inUnit, seconds, type EpochMicros, type Microjoules, type Seconds } from './units.js';
 
 export const PHASES = ['prefill', 'decode', 'active', 'idle', 'unknown'] as const;
 export type Phase = (typeof PHASES)[number];
@@ -33,12 +33,17 @@ const value = z.number().min(-MOST_VALUE, `must be at least ${-MOST_VALUE}`).max
 /** On the latency scale below: from nanoseconds to years. */
 const cell = z.int().min(-120, 'must be at least -120').max(120, 'must be at most 120');
 /** Tables of runs without a start are laid out from 0 on. */
-const time = z.int().min(0, 'must not be before 1970').transform(epochMicros);
-const bookedEnergy = z.int().transform(microjoules);
-const drawnEnergy = z.int().min(0, 'must not be negative: energy is drawn, never given back').transform(microjoules);
+const time = inUnit<EpochMicros>(z.int().min(0, 'must not be before 1970'));
+const bookedEnergy = inUnit<Microjoules>(z.int());
+const drawnEnergy = inUnit<Microjoules>(z.int().min(0, 'must not be negative: energy is drawn, never given back'));
 /** May be longer than its slice: energy that comes late is booked where there is still room. */
-const span = z.number().min(0, 'must not be negative').max(LONGEST_SECONDS, `must be at most ${LONGEST_SECONDS} s (10 days)`).transform(seconds);
-const name = z.string().min(1).max(512);
+const span = inUnit<Seconds>(z.number().min(0, 'must not be negative').max(LONGEST_SECONDS, `must be at most ${LONGEST_SECONDS} s (10 days)`));
+/**
+ * Half of a surrogate pair is no character. JSON can write it and JavaScript hold it, but no store and no reader of UTF-8 takes
+ * it: one such fact would stop every export and report that it is in.
+ */
+export const wellFormed = (text: z.ZodString) => text.refine((said) => said.isWellFormed(), 'is not well-formed Unicode: it has half of a surrogate pair');
+const name = wellFormed(z.string().min(1).max(512));
 
 const dimensions = {
   from: time,
@@ -46,13 +51,14 @@ const dimensions = {
   site: name.optional(),
   deployment: name.optional(),
   model: name.optional(),
-  labels: z.record(name, z.string().max(1024)).optional(),
+  labels: z.record(name, wellFormed(z.string().max(1024))).optional(),
 };
 
 /**
  * Energy of one device at one boundary, in one phase, drawn for one deployment.
  * `askedSeconds` is how long the device should have been seen in this phase, `seconds` how long it was: a stretch
- * without readings is a fact with `seconds` 0, which says "not measured" and never "0 J".
+ * without readings is a fact with `seconds` 0, which says "not measured" and never "0 J". Energy that comes after its time was
+ * swept is a fact with `askedSeconds` 0, so in one fact `seconds` may be more; in their sums it is not.
  */
 export const energySlice = z.strictObject({
   kind: z.literal('energy'),
@@ -138,16 +144,23 @@ export const flagSlice = z.strictObject({
   device: name.optional(),
   phase: z.enum(PHASES).optional(),
   code: z.string().regex(/^[A-Z][A-Z0-9_]*$/),
-  detail: z.string().max(2000),
+  detail: wellFormed(z.string().max(2000)),
   count,
   of: count.optional(),
 });
 
-export const slice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]).superRefine((fact, context) => {
-  if (fact.to < fact.from) context.addIssue({ code: 'custom', path: ['to'], message: 'must not be before from' });
+type Fault = (field: string, message: string) => void;
+function checkEnergy({ microjoules, modelledMicrojoules, lowMicrojoules, highMicrojoules }: z.infer<typeof energySlice>, fault: Fault): void {
+  if (modelledMicrojoules > microjoules) fault('modelledMicrojoules', 'is a part of microjoules and must not be more');
+  if (lowMicrojoules !== undefined && highMicrojoules !== undefined && lowMicrojoules > highMicrojoules) fault('lowMicrojoules', 'must not be more than highMicrojoules');
+}
+
+export const slice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]).check(({ value: fact, issues }) => {
+  const fault: Fault = (field, message) => void issues.push({ code: 'custom', path: [field], message, input: fact });
+  if (fact.to < fact.from) fault('to', 'must not be before from');
   // A flag may tell of a month; a measured fact of such a length would keep every other writer of its time apart.
-  if (fact.kind !== 'flag' && fact.to - fact.from > LONGEST_SECONDS * 1e6) context.addIssue({ code: 'custom', path: ['to'], message: `must be at most ${LONGEST_SECONDS} s (10 days) after from` });
-  if (fact.kind === 'energy' && fact.modelledMicrojoules > fact.microjoules) context.addIssue({ code: 'custom', path: ['modelledMicrojoules'], message: 'is a part of microjoules and must not be more' });
+  if (fact.kind !== 'flag' && fact.to - fact.from > LONGEST_SECONDS * 1e6) fault('to', `must be at most ${LONGEST_SECONDS} s (10 days) after from`);
+  if (fact.kind === 'energy') checkEnergy(fact, fault);
 });
 export type EnergySlice = z.infer<typeof energySlice>;
 export type TokensSlice = z.infer<typeof tokensSlice>;

@@ -2,10 +2,18 @@
  * Quantities as distinct types. A number of one unit can't be handed to a function that
  * wants another; the few legal conversions are the functions of this file.
  */
+import type { z } from 'zod';
+
 declare const unit: unique symbol;
 export type Quantity<U extends string> = number & { readonly [unit]: U };
 /** For units that only one side knows, e.g. `Quantity<'token/J'>`: `quantity<'token/J'>(3)`. */
 export const quantity = <U extends string>(value: number): Quantity<U> => value as Quantity<U>;
+
+/**
+ * A schema whose numbers are a quantity: `inUnit<Seconds>(z.number().min(0))`. Only a type: a transform would be a call for every
+ * number that comes in, and there are twelve million in a million facts.
+ */
+export const inUnit = <Q extends Quantity<string>>(schema: z.ZodType<number, number>): z.ZodType<Q, number> => schema as z.ZodType<Q, number>;
 
 export type Joules = Quantity<'J'>;
 /** Integer millionths of a joule: what is booked, so that sums are exact. Safe up to 2^53 µJ = 2.5 MWh per fact. */

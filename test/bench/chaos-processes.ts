@@ -32,17 +32,23 @@ async function killed(child: ChildProcess): Promise<void> {
 
 export interface Collector {
   address: string;
+  readonly pid: number;
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** Lets it finish. */
+  stop(): Promise<void>;
 }
 
-/** @param program file of `joulebook`, built */
-export function collectorAt(program: string, store: string): Collector {
+/**
+ * @param program file of `joulebook`, built
+ * @param also flags of `serve`
+ */
+export function collectorAt(program: string, store: string, also: readonly string[] = []): Collector {
   let child: ChildProcess | undefined;
 
   async function launch(): Promise<string> {
     const { JOULEBOOK_TOKEN: _token, ...env } = process.env;
-    const started = spawn(process.execPath, [program, 'serve', '--store', store, '--listen', '127.0.0.1:0', '--retention-raw', 'forever', '--log-level', 'error'], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    const started = spawn(process.execPath, [program, 'serve', '--store', store, '--listen', '127.0.0.1:0', '--retention-raw', 'forever', '--log-level', 'error', ...also], { stdio: ['ignore', 'ignore', 'pipe'], env });
     child = started;
     let said = '';
     const address = new Promise<string>((resolve, reject) => {
@@ -58,6 +64,15 @@ export function collectorAt(program: string, store: string): Collector {
 
   const collector: Collector = {
     address: '',
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    async stop() {
+      if (!child || child.exitCode !== null) return;
+      const exit = once(child, 'exit');
+      child.kill('SIGTERM');
+      await exit;
+    },
     async kill() {
       if (child) await killed(child);
     },

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 /** CLK_TCK: the unit of times in /proc, 100 a second for every program on Linux. */
-const TICKS_PER_SECOND = 100;
+export const TICKS_PER_SECOND = 100;
 
 export const cost = z.object({
   /** Of the process and of all it started and waited for, since its first reading. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { flagCodes, replay, replayHere, replayInto, report } from '../support/pipe.js';
+import { flagCodes, replay, replayEndsHere, replayHere, replayInto, report, reportHere } from '../support/pipe.js';
 
 /** Two GPUs at 100 W and 200 W every 0.5 s for 10 s from 12:00 UTC. */
 const POWER = ['timestamp, index, uuid, power.draw [W]', ...Array.from({ length: 21 }, (_, step) => [0, 1].map((gpu) => `2026/07/01 12:00:${String(Math.floor(step / 2)).padStart(2, '0')}.${step % 2 ? '500' : '000'}, ${gpu}, GPU-${gpu}, ${100 * (gpu + 1)}.00 W`).join('\n'))].join('\n');
@@ -57,10 +57,19 @@ describe('ends with an error that says what to do, and no batch', () => {
     ['a deployment on a device that no file has', { 'recording.yaml': manifest('', ', devices: [7]'), 'power.csv': POWER, 'requests.jsonl': REQUESTS }, 1, /chat.*7.*GPU-0/s],
     ['a power log of one reading', { 'recording.yaml': manifest(), 'power.csv': POWER.split('\n').slice(0, 2).join('\n'), 'requests.jsonl': REQUESTS }, 1, /two readings/],
   ])('%s', async (_, files: Readonly<Record<string, string>>, exitCode, said) => {
-    const ended = await replay([await put(files)]);
+    const ended = await replayEndsHere(await put(files));
     expect(ended.stderr).toMatch(said);
-    expect(ended.stderr).not.toMatch(/\n\s+at /);
     expect([ended.exitCode, ended.stdout]).toEqual([exitCode, '']);
+  });
+
+  it.each([
+    ['of bad usage', { 'recording.yaml': manifest().replace('nvidia-smi-csv', 'nvidia-smi-cvs') }, 2],
+    ['of work that failed', { 'recording.yaml': manifest(), 'power.csv': '', 'requests.jsonl': REQUESTS }, 1],
+  ])('as the program ends, %s', async (_, files: Readonly<Record<string, string>>, exitCode) => {
+    const folderOf = await put(files);
+    const [ended, here] = [await replay([folderOf]), await replayEndsHere(folderOf)];
+    expect([ended.exitCode, ended.stdout]).toEqual([exitCode, '']);
+    expect(ended.stderr).toBe(here.stderr.split('\n').map((fault) => `joulebook-agent: ${fault}`).join('\n'));
   });
 
   it('leaves a file that it was to write into as it was', async () => {
@@ -138,13 +147,17 @@ describe('a report of what is no batch', () => {
     ['a torn batch', '{"schema":1,"stream":"00', /line 1/],
     ['a newer schema', '{"schema":2}\n', /line 1.*schema version 2/s],
   ])('%s', async (_, batches, said) => {
-    const ended = await report(batches, ['--format', 'json']);
+    const ended = await reportHere(batches, ['--format', 'json']);
     expect(ended.stderr).toMatch(said);
     expect([ended.exitCode, ended.stdout]).toEqual([1, '']);
   });
 
+  it('ends the program with 1', async () => {
+    expect(await report('hello\n', [])).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringContaining('line 1') as unknown });
+  });
+
   it('says what is wrong with its options, all at once', async () => {
-    const ended = await report('', ['--price', 'cheap', '--basis', 'none', '--from', 'noon']);
+    const ended = await reportHere('', ['--price', 'cheap', '--basis', 'none', '--from', 'noon']);
     expect(ended.exitCode).toBe(2);
     for (const option of ['price', 'basis', 'from']) expect(ended.stderr).toContain(option);
   });

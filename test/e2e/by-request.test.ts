@@ -1,7 +1,7 @@
-/** What requests drew, from a stream of batches written by hand through the built program: every number here is worked out by hand. */
+/** What requests drew, from a stream of batches written by hand, once through the built program: every number here is worked out by hand. */
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { report } from '../support/pipe.js';
+import { report, reportHere } from '../support/pipe.js';
 
 const START = Date.UTC(2026, 6, 1, 12) * 1000;
 const span = (from: number, to: number) => ({ from: START + from * 1e6, to: START + to * 1e6 });
@@ -29,15 +29,15 @@ const told = z.object({
     tokens: z.object({ input: amount, cachedInput: amount, output: amount }), requests: z.record(z.string(), amount), uncertainty: z.object({ joules: z.array(z.number()).nullable() }).nullable(),
   })),
 });
-async function asked(...options: readonly string[]): Promise<z.output<typeof told>> {
-  const ended = await report(`${BATCHES}\n`, [...options, '--format', 'json']);
+async function asked(options: readonly string[], ask: typeof reportHere | typeof report = reportHere): Promise<z.output<typeof told>> {
+  const ended = await ask(`${BATCHES}\n`, [...options, '--format', 'json']);
   expect([ended.exitCode, ended.stderr]).toEqual([0, '']);
   return told.parse(JSON.parse(ended.stdout));
 }
 const micros = (joules: number | null): number => Math.round((joules ?? 0) * 1e6);
 
 it('by request: each request, then what belongs to none, and together what was measured', async () => {
-  const { rows, total } = await asked('--by', 'request');
+  const { rows, total } = await asked(['--by', 'request'], report);
   expect(rows.map(({ group, joules }) => [group['request'], micros(joules)])).toEqual([['a', 180_000_004], ['b', 80_000_000], ['(other requests)', 39_999_996], ['(idle)', 40_000_000]]);
   expect([rows.reduce((sum, { joules }) => sum + micros(joules), 0), micros(total.joules)]).toEqual([340_000_000, 340_000_000]);
   expect(rows[0]).toMatchObject({ tokens: { input: 900, cachedInput: 300, output: 60 }, requests: { ok: 1 }, joulesPerToken: 180.000004 / 60 });
@@ -45,7 +45,7 @@ it('by request: each request, then what belongs to none, and together what was m
 });
 
 it('by prompt length and phase', async () => {
-  const { rows } = await asked('--by', 'inputBand,phase', '--where', 'deployment=chat');
+  const { rows } = await asked(['--by', 'inputBand,phase', '--where', 'deployment=chat']);
   expect(rows.map(({ group, joules }) => [group['inputBand'], group['phase'], micros(joules)])).toEqual([
     ['256–511', 'prefill', 30_000_000], ['256–511', 'decode', 50_000_000], ['512–1023', 'prefill', 60_000_001], ['512–1023', 'decode', 120_000_003],
     ['(other requests)', 'prefill', 9_999_999], ['(other requests)', 'decode', 29_999_997], ['(idle)', 'idle', 40_000_000],
@@ -54,15 +54,15 @@ it('by prompt length and phase', async () => {
 });
 
 it('by phase: the interval of a phase is wider by its division, that of the whole is not', async () => {
-  const [prefill] = (await asked('--by', 'phase')).rows;
+  const [prefill] = (await asked(['--by', 'phase'])).rows;
   expect(prefill?.uncertainty?.joules).toEqual([expect.closeTo(87, 9), expect.closeTo(100 + Math.sqrt(180), 9)]);
-  const [whole] = (await asked()).rows;
+  const [whole] = (await asked([])).rows;
   expect(whole?.uncertainty?.joules).toEqual([expect.closeTo(340 * 0.95, 9), expect.closeTo(340 * 1.06, 9)]);
   expect(whole).toMatchObject({ joulesPerPromptToken: 0.1, joulesPerOutputToken: 2, joulesSavedByCache: 30 });
 });
 
 it('in a table for people, and refused where it makes no sense', async () => {
-  const table = (await report(`${BATCHES}\n`, ['--by', 'concurrencyBand'])).stdout;
+  const table = (await reportHere(`${BATCHES}\n`, ['--by', 'concurrencyBand'])).stdout;
   for (const part of ['│ 1 ', '(other requests)', '(idle)', 'J/prompt tok', 'J saved by cache']) expect(table).toContain(part);
-  expect(await report(`${BATCHES}\n`, ['--by', 'request,device'])).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(`'device' does not go with 'request'`) as unknown });
+  expect(await reportHere(`${BATCHES}\n`, ['--by', 'request,device'])).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(`'device' does not go with 'request'`) as unknown });
 });

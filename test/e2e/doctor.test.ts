@@ -1,6 +1,6 @@
 /** `doctor` as a person meets it. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
@@ -20,7 +20,8 @@ const SECRET = 'do-not-tell-8c1f';
 
 const hasSensors = ['/dev/nvidiactl', '/dev/ipmi0', '/sys/class/powercap/intel-rapl:0'].some((path) => existsSync(path));
 
-describe('doctor', () => {
+// Each listens to sensors for some seconds; they wait beside each other.
+describe.concurrent('doctor', () => {
   let directory: string;
   const doctor = (args: readonly string[], environment: Record<string, string> = {}) => execa(process.execPath, [AGENT, 'doctor', ...args], { cwd: directory, reject: false, env: environment });
 
@@ -40,7 +41,7 @@ describe('doctor', () => {
 
   it('says what it found, what would be booked and what is in the way, as JSON too, and tells no secret', { timeout: 60_000 }, async () => {
     const config = join(directory, 'agent.yaml');
-    await writeFile(config, `power:\n  - { source: nvidia-smi, period: 200ms }\n  - { source: snmp-pdu, host: 127.0.0.1, port: 1, community: ${SECRET} }\ncollectorUrl: http://127.0.0.1:9\n`);
+    await writeFile(config, `power:\n  - { source: nvidia-smi, period: 200ms }\n  - { source: snmp-pdu, host: 127.0.0.1, port: 1, period: 1s, timeout: 300ms, retries: 0, community: ${SECRET} }\ncollectorUrl: http://127.0.0.1:9\n`);
     const ended = await doctor(['--json', '--config', config], { PATH: `${directory}${delimiter}${process.env['PATH'] ?? ''}`, JOULEBOOK_TOKEN: SECRET });
     expect(ended.exitCode).toBe(3);
     const found = diagnosis.parse(JSON.parse(ended.stdout));
@@ -50,6 +51,24 @@ describe('doctor', () => {
     expect(found.power.find(({ source }) => source === 'snmp-pdu')?.state).not.toBe('ok');
     expect(found.surroundings.filter(({ ok }) => !ok).map(({ check }) => check)).toEqual(['collector']);
     expect(`${ended.stdout}${ended.stderr}`).not.toContain(SECRET);
+  });
+
+  it('looks at the recording that is played in the place of sensors, which are not missed', { timeout: 60_000 }, async () => {
+    const recording = join(directory, 'recording');
+    await mkdir(recording);
+    await writeFile(join(recording, 'power.csv'), `timestamp, index, power.draw [W]\n${Array.from({ length: 20 }, (_, second) => `2026/01/15 09:00:${String(second).padStart(2, '0')}.000, 0, 100.00 W\n`).join('')}`);
+    await writeFile(join(recording, 'recording.yaml'), 'node: n\npower:\n  - { format: nvidia-smi-csv, file: power.csv, tz: UTC }\n');
+    const [played, absent] = await Promise.all(['recording', 'nowhere'].map(async (name) => {
+      const config = join(directory, `play-${name}.yaml`);
+      await writeFile(config, `play: ${join(directory, name)}\ncollectorUrl: http://127.0.0.1:9\n`);
+      return doctor(['--config', config], { PATH: '/nowhere' });
+    }));
+    expect(played?.stdout).toMatch(/^ok +play: \S+recording is played \(play\) in the place of this machine's sensors and engines: power\.csv/m);
+    expect(absent?.stdout).toMatch(/^PROBLEM +play: \S+nowhere can't be played \(play\): /m);
+    for (const said of [played, absent]) {
+      expect(said?.exitCode).toBe(3);
+      expect(said?.stdout).not.toContain('Nothing to measure with');
+    }
   });
 
   it('looks at the serving sources that are configured: is the file there, whose log is it, does the page answer, which counts', { timeout: 60_000 }, async () => {

@@ -3,7 +3,8 @@
  * them: run with UPDATE_DOCS=1 to write it anew.
  */
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect as connectPlain, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
@@ -12,6 +13,7 @@ import { gzipSync } from 'node:zlib';
 import { authority, hasOpenssl, type Authority, type Issued } from '@joulebook/collector/access/certificates.testing.js';
 import { parseScope } from '@joulebook/collector/access/scope.js';
 import { openTokens } from '@joulebook/collector/access/tokens.js';
+import { serve, type Serving } from '@joulebook/collector/commands/program.testing.js';
 import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import { systemClock } from '@joulebook/shared/clock.js';
 import { epochMicros } from '@joulebook/shared/units.js';
@@ -19,7 +21,6 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exchange, request, type Asked, type Target } from '../support/attempt.js';
 import { COLLECTOR } from '../support/pipe.js';
-import { serve, type Serving } from '../support/serve.js';
 
 const DOCUMENT = fileURLToPath(new URL('../../docs/security.md', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'joulebook-security-'));
@@ -53,6 +54,8 @@ const batchOf = (node: string, stream = 'a'.repeat(32)): Batch => ({
 let streams = 0;
 const batch = (node: string): string => encodeBatch(batchOf(node, (streams += 1).toString(16).padStart(32, '0')));
 
+const withLabel = (label: string): string => batch('gpu-01').replace('"deployment"', `"labels":{${label}},"deployment"`);
+
 let open: Target;
 let site: Target;
 let hurried: Target;
@@ -69,7 +72,7 @@ beforeAll(async () => {
   site = await started([], store);
   await ask({ method: 'DELETE', path: `/v1/tokens/${idOf(tokens.revoked)}`, token: tokens.admin });
   open = await started([]);
-  hurried = await started(['--header-timeout', '0.3s']);
+  hurried = await started(['--header-timeout', '0.3s', '--body-timeout', '0.3s']);
   const before = join(folder, 'strict.duckdb');
   unguessable = { one: await tokenOf(before, ['read']), other: await tokenOf(before, ['read']) };
   strict = await started(['--token', CONFIGURED, '--refusals-per-minute', '3', '--requests-per-minute', '3'], join(folder, 'strict.duckdb'));
@@ -113,11 +116,17 @@ const GROUPS: Readonly<Record<string, readonly Attempt[]>> = {
     ['a batch of gpu-02 with a token for `gpu-*`', '200', () => send(tokens.fleet, 'gpu-02')],
     ['a batch of cpu-01 with a token for `gpu-*`', '403 FOREIGN_NODE', () => send(tokens.fleet, 'cpu-01')],
     ['a batch with a token that may read', '403 SCOPE_NEEDED', () => send(tokens.reader, 'gpu-01')],
+    ['a batch of gpu-02 in the numbers of a stream that gpu-01 began', '409 BATCH_CONFLICT', async () => {
+      const stream = 'f'.repeat(32);
+      expect(await send(tokens.gpu01, 'gpu-01', { body: encodeBatch(batchOf('gpu-01', stream)) })).toBe('200');
+      return send(tokens.fleet, 'gpu-02', { body: encodeBatch({ ...batchOf('gpu-02', stream), sequence: 1 }) });
+    }],
     ['figures with a token that may send', '403 SCOPE_NEEDED', () => line({ token: tokens.gpu01 })],
     ['figures with a token that may read', '200', () => line({ token: tokens.reader })],
     ['an export with a token that may send', '403 SCOPE_NEEDED', () => line({ path: '/v1/export?format=ndjson', token: tokens.gpu01 })],
     ['a backup with a token that may read', '403 SCOPE_NEEDED', () => line({ path: '/v1/backup', token: tokens.reader })],
     ['retention now with a token that may read', '403 SCOPE_NEEDED', () => line({ method: 'POST', path: '/v1/retain', token: tokens.reader })],
+    ['missing batches accepted as lost with a token that may read', '403 SCOPE_NEEDED', () => line({ method: 'POST', path: '/v1/losses?node=gpu-01', token: tokens.reader })],
     ['the tokens with a token that may read', '403 SCOPE_NEEDED', () => line({ path: '/v1/tokens', token: tokens.reader })],
     ['a token of scope admin made with one that may read', '403 SCOPE_NEEDED', () => line({ method: 'POST', path: '/v1/tokens', token: tokens.reader, body: '{"scopes":["admin"]}' })],
     ['the first token made through a collector that has none', '403 FIRST_TOKEN', () => line({ method: 'POST', path: '/v1/tokens', body: '{"scopes":["admin"]}' }, open)],
@@ -128,6 +137,9 @@ const GROUPS: Readonly<Record<string, readonly Attempt[]>> = {
     ['a batch as `text/plain`', '415 BODY_TYPE', () => send(tokens.gpu01, 'gpu-01', { headers: { 'content-type': 'text/plain' } })],
     ['a batch as a form', '415 BODY_TYPE', () => send(tokens.gpu01, 'gpu-01', { headers: { 'content-type': 'application/x-www-form-urlencoded' } })],
     ['no JSON', '400 BATCH_NOT_JSON', () => send(tokens.gpu01, '', { body: '{"schema":1' })],
+    ['half of a surrogate pair in a label', '400 BATCH_INVALID', () => send(tokens.gpu01, '', { body: withLabel(String.raw`"q":"\ud800"`) })],
+    ['a label named `__proto__`, written in escapes', '400 BATCH_INVALID', () => send(tokens.gpu01, '', { body: withLabel(String.raw`"__pro\u0074o__":"q"`) })],
+    ['2^53 − 1 as the number of a batch', '400 BATCH_INVALID', () => send(tokens.gpu01, '', { body: JSON.stringify({ ...batchOf('gpu-01'), sequence: Number.MAX_SAFE_INTEGER }) })],
     ['an unknown scope', '400 USAGE', () => line({ method: 'POST', path: '/v1/tokens', token: tokens.admin, body: '{"scopes":["write"]}' })],
     ['17 KiB of wishes for a new token', '413 BODY_TOO_LARGE', () => line({ method: 'POST', path: '/v1/tokens', token: tokens.admin, body: JSON.stringify({ scopes: ['read'], note: 'x'.repeat(17_000) }) })],
     ['`__proto__` in a body', '400 BAD_REQUEST', () => line({ method: 'POST', path: '/v1/tokens', token: tokens.admin, body: '{"scopes":["read"],"__proto__":{"may":"admin"}}' })],
@@ -154,6 +166,7 @@ const GROUPS: Readonly<Record<string, readonly Attempt[]>> = {
     ['20 KiB of headers', '431', () => line({ headers: { cookie: 'x'.repeat(20_000) } })],
     ['3,000 headers', '431', () => line({ headers: Object.fromEntries(Array.from({ length: 3000 }, (_, index) => [`x-${index}`, '1'])) })],
     ['headers that never end (slow loris), after `headerTimeout`', '408', async () => (await exchange(hurried, 'GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: ')).line],
+    ['a body that never ends, after `bodyTimeout`', '408 BODY_TIMEOUT', async () => (await exchange(hurried, 'POST /v1/batches HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 300\r\n\r\n{')).line],
   ],
 };
 const attempts = Object.entries(GROUPS).flatMap(([group, list]) => list.map((attempt) => [group, ...attempt] as const));
@@ -178,7 +191,24 @@ describe('attempts', () => {
   });
 });
 
+const begun: Socket[] = [];
+/** A body of which only the beginning comes. */
+function begin({ port }: Target, token: string): void {
+  const socket = connectPlain(port, '127.0.0.1').on('error', () => undefined);
+  socket.write(`POST /v1/batches HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\ncontent-length: 300\r\n\r\n{`);
+  begun.push(socket);
+}
+
 const FLOODS: readonly Attempt[] = [
+  ['300 bodies that are begun and never end, and a batch, by one token', '503 BUSY', async () => {
+    for (let count = 0; count < 300; count += 1) begin(site, tokens.gpu01);
+    return expect.poll(() => send(tokens.gpu01, 'gpu-01'), { timeout: 10_000 }).toBe('503 BUSY').then(() => '503 BUSY');
+  }],
+  ['meanwhile a batch by another token', '200', async () => {
+    const answer = await send(tokens.fleet, 'gpu-02');
+    for (const socket of begun) socket.destroy();
+    return answer;
+  }],
   ['a wrong token again and again: after `refusalsPerMinute`', '429 TOO_MANY', async () => {
     for (let count = 0; count < 3; count += 1) expect(await line({ token: 'wrong' }, strict)).toBe('401 TOKEN_UNKNOWN');
     const refused = await request(strict, { token: 'wrong' });
@@ -272,6 +302,52 @@ describe.skipIf(!openssl)(`certificates${openssl ? '' : ' (skipped: there is no 
       program.kill('SIGTERM');
     }
     expect((await program).exitCode).toBe(0);
+  });
+
+  it('keeps the certificate that is valid where the new one has expired, and says so to whoever asks', async () => {
+    const files = { cert: join(folder, 'kept.pem'), key: join(folder, 'kept.key') };
+    const use = ({ cert, key }: Issued): void => {
+      writeFileSync(files.cert, cert);
+      writeFileSync(files.key, key);
+    };
+    use(server);
+    const kept = await started(['--tls-cert', files.cert, '--tls-key', files.key]);
+    use(own.issue('long-ago', { alternative: 'DNS:localhost', until: '20210101000000Z' }));
+    await kept.reload('the certificates can not be used; those of before stay in use');
+    await kept.reload('the certificates can not be used; those of before stay in use');
+    expect(kept.said()).toMatch(/tlsCert: the certificate in \S+kept\.pem expired at Jan +1 00:00:00 2021 GMT/);
+    expect(await line({ path: '/healthz' }, { port: kept.port, tls: { ca: own.cert } })).toBe('200');
+    use(own.issue('localhost', { alternative: 'DNS:localhost' }));
+    await kept.reload('the certificates were read again');
+  });
+
+  it('audits who is refused in the handshake, and not who hangs up in it', async () => {
+    // One of its own: an address has five lines a minute.
+    const asking = await started(['--tls-cert', server.certFile, '--tls-key', server.keyFile, '--tls-client-ca', caFile]);
+    const gone = connectPlain(asking.port, '127.0.0.1');
+    await once(gone, 'connect');
+    gone.resetAndDestroy();
+    expect(await line({ path: '/healthz' }, by(asking))).toBe('refused');
+    await expect.poll(asking.said).toMatch(/"event":"handshake"[^\n]*CERTIFICATE/);
+    expect(asking.said()).not.toContain('ECONNRESET');
+  });
+
+  it('makes its files for its own user alone, as a program', async () => {
+    const home = join(folder, 'private');
+    const store = join(home, 'store.duckdb');
+    const environment = { reject: false, env: { JOULEBOOK_TOKEN: undefined } } as const;
+    const program = execa(process.execPath, [COLLECTOR, 'serve', '--store', store, '--listen', '127.0.0.1:0'], environment);
+    let said = '';
+    program.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await expect.poll(() => said, { timeout: 10_000 }).toMatch(/Joulebook is at http/);
+    program.kill('SIGTERM');
+    expect((await program).exitCode).toBe(0);
+    for (const args of [['backup', '--out', join(home, 'backup.duckdb')], ['export', '--format', 'csv', '--kind', 'energy', '--out', join(home, 'energy.csv')], ['export', '--format', 'ndjson', '--out', join(home, 'batches.ndjson')]]) {
+      expect((await execa(process.execPath, [COLLECTOR, ...args, '--store', store], environment)).exitCode).toBe(0);
+    }
+    const made = readdirSync(home);
+    expect(made.toSorted()).toEqual(['backup.duckdb', 'batches.ndjson', 'energy.csv', 'store.duckdb']);
+    expect([home, ...made.map((name) => join(home, name))].map((path) => (statSync(path).mode & 0o777).toString(8))).toEqual(['700', '600', '600', '600', '600']);
   });
 
   it('reads its files again without a restart: another CA ends the connections of the first, a broken file changes nothing', async () => {

@@ -2,12 +2,12 @@
  * `joulebook-agent replay FOLDER | joulebook report -`, as two programs that were built and are called as a user calls them, or
  * in this process, which is ten times as fast, where it is not about the programs.
  */
-import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { readManifest } from '@joulebook/agent/recording/manifest.js';
 import { replay as batchesOf } from '@joulebook/agent/recording/replay.js';
-import { run } from '@joulebook/collector/commands/program.js';
+import { said } from '@joulebook/collector/commands/program.testing.js';
 import { encodeBatch } from '@joulebook/shared/batch.js';
+import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { execa } from 'execa';
 import { reportSchema, type Report } from './report.js';
 
@@ -36,19 +36,38 @@ export async function reported(batches: string, args: readonly string[]): Promis
 
 export const replayInto = async (folder: string, reportArgs: readonly string[]): Promise<Report> => reported(await replayed(folder), reportArgs);
 
-/** What `replayInto` says, without a process for each of the two. */
-export async function replayHere(folder: string, reportArgs: readonly string[]): Promise<Report> {
-  const batches: string[] = [];
-  for await (const batch of batchesOf(await readManifest(folder), {}, () => undefined)) batches.push(`${encodeBatch(batch)}\n`);
-  const [stdout, stderr] = [sink(), sink()];
-  const exitCode = await run(['report', '-', ...reportArgs, '--format', 'json'], { environment: {}, stdin: Readable.from(batches), stdout: stdout.stream, stderr: stderr.stream, untilStopped: () => Promise.resolve() });
-  if (exitCode !== 0) throw new Error(`report ended with ${exitCode}: ${stderr.text()}`);
-  return reportSchema.parse(JSON.parse(stdout.text()));
+export interface Ended {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
 }
 
-function sink(): { readonly stream: Writable; text(): string } {
-  const chunks: string[] = [];
-  return { stream: new Writable({ decodeStrings: false, write: (chunk: unknown, _, done) => { chunks.push(String(chunk)); done(); } }), text: () => chunks.join('') };
+/** What `report` says, without a process for it. */
+export async function reportHere(batches: string, args: readonly string[]): Promise<Ended> {
+  const { code, out, err } = await said(['report', '-', ...args], { stdin: batches });
+  return { exitCode: code, stdout: out, stderr: err };
+}
+
+/** What `replay FOLDER` ends with, without a process for it: the exit code and sentences that its program has for each kind of error. */
+export async function replayEndsHere(folder: string): Promise<Ended> {
+  let stdout = '';
+  try {
+    for await (const batch of batchesOf(await readManifest(folder), {}, () => undefined)) stdout += `${encodeBatch(batch)}\n`;
+    return { exitCode: 0, stdout, stderr: '' };
+  } catch (error) {
+    if (error instanceof UsageError) return { exitCode: 2, stdout, stderr: error.faults.join('\n') };
+    if (error instanceof TelemetryError) return { exitCode: 1, stdout, stderr: error.message };
+    throw error;
+  }
+}
+
+/** What `replayInto` says, without a process for each of the two. */
+export async function replayHere(folder: string, reportArgs: readonly string[]): Promise<Report> {
+  const batches = await replayEndsHere(folder);
+  if (batches.exitCode !== 0) throw new Error(`replay ended with ${batches.exitCode}: ${batches.stderr}`);
+  const { exitCode, stdout, stderr } = await reportHere(batches.stdout, [...reportArgs, '--format', 'json']);
+  if (exitCode !== 0) throw new Error(`report ended with ${exitCode}: ${stderr}`);
+  return reportSchema.parse(JSON.parse(stdout));
 }
 
 export const flagCodes = ({ flags }: Report): string[] => flags.map((flag) => flag.code);

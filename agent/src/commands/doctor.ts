@@ -1,9 +1,10 @@
 import { systemClock } from '@joulebook/shared/clock.js';
+import { messageOf, UsageError } from '@joulebook/shared/errors.js';
 import { loadSettings } from '@joulebook/shared/settings.js';
 import Table from 'cli-table3';
 import { Command } from 'commander';
 import { bill } from '../bill/bill.js';
-import { collectorsOf } from '../configured.js';
+import { collectorsOf, openSources, type AgentValues } from '../configured.js';
 import { booksFrom } from '../doctor/booked.js';
 import { examinePower, findingOf, type ChannelFinding, type Examined, type SourceFinding } from '../doctor/sources.js';
 import { examineServing, type ServingEntry, type ServingFinding } from '../doctor/serving.js';
@@ -52,15 +53,17 @@ async function doctor(flags: { config?: string; json?: boolean }): Promise<void>
     nvidiaInventory(process.env).catch(() => null),
     Promise.all(asked.map((each) => examinePower(each, context, costs))),
     examineServing(settings.serving?.map(servingEntry), liveServingKinds, context),
-    examineCollectors(collectorsOf(settings)),
+    examineCollectors(collectorsOf(settings), settings.node),
     examineSpool(settings.dataDir, settings),
   ]);
 
   const booked = booksFrom(examined.flatMap(({ heard }) => heard), livePowerKinds.map((kind) => kind.name));
   const power = examined.map(({ heard, ...finding }) => ({ ...finding, channels: heard.map((each) => findingOf(each, booked.has(each.channel.id))) }));
-  const surroundings = [...collector, ...spool];
-  const measuring = power.some(({ state }) => state === 'ok');
-  const broken = asked.some(({ options }, index) => options !== undefined && power[index]?.state !== 'ok') || (settings.serving !== undefined && serving.some(({ state }) => state !== 'ok'));
+  const played = await examinePlay(settings, context.log);
+  const surroundings = [...played, ...collector, ...spool];
+  const playing = settings.play !== undefined;
+  const measuring = playing || power.some(({ state }) => state === 'ok');
+  const broken = !playing && (asked.some(({ options }, index) => options !== undefined && power[index]?.state !== 'ok') || (settings.serving !== undefined && serving.some(({ state }) => state !== 'ok')));
   const diagnosis: Diagnosis = {
     ok: measuring && !broken && surroundings.every(({ ok }) => ok),
     power,
@@ -71,6 +74,18 @@ async function doctor(flags: { config?: string; json?: boolean }): Promise<void>
   };
   process.stdout.write(flags.json ? `${JSON.stringify(diagnosis, undefined, 2)}\n` : describe(diagnosis));
   process.exitCode = diagnosis.ok ? 0 : PROBLEM_FOUND;
+}
+
+/** A recording that is played takes the place of this machine's sensors. */
+async function examinePlay(settings: AgentValues, log: LiveContext['log']): Promise<Finding[]> {
+  if (settings.play === undefined) return [];
+  try {
+    const { power, serving } = await openSources(settings, log);
+    const sources = [...power, ...serving.map(({ source }) => source)].map(({ description }) => description);
+    return [{ check: 'play', ok: sources.length > 0, detail: `${settings.play} is played (play) in the place of this machine's sensors and engines: ${sources.join(', ') || 'there is nothing in it'}` }];
+  } catch (error) {
+    return [{ check: 'play', ok: false, detail: `${settings.play} can't be played (play): ${error instanceof UsageError ? error.faults.join('; ') : messageOf(error)}` }];
+  }
 }
 
 /** What is everybody's is taken off: the rest are the source's own options. */
@@ -92,7 +107,8 @@ function describe({ ok, power, serving, surroundings, nvidia, agent }: Diagnosis
   for (const each of found) channels.push(channelRow(each));
   const boards = (nvidia?.gpus ?? []).map((gpu) => `GPU      ${[gpu.name, gpu.uuid, gpu.serial === undefined ? undefined : `serial ${gpu.serial}`, gpu.migEnabled ? `MIG with ${gpu.migDevices.length} instances` : undefined, nvidia?.driver === undefined ? undefined : `driver ${nvidia.driver}`].filter((said) => said !== undefined).join(', ')}\n`).join('');
   const rest = surroundings.map(({ check, ok: fine, detail }) => `${fine ? 'ok     ' : 'PROBLEM'}  ${check}: ${detail}`).join('\n');
-  const verdict = ok ? 'Ready to measure.' : found.length === 0 ? 'Nothing to measure with: no power source was found on this machine. Configure one under `power`, or play a recording with `joulebook-agent run --play DIR`.' : 'Something above keeps this agent from measuring as configured.';
+  const playing = surroundings.some(({ check }) => check === 'play');
+  const verdict = ok ? (playing ? 'Ready to play.' : 'Ready to measure.') : found.length === 0 && !playing ? 'Nothing to measure with: no power source was found on this machine. Configure one under `power`, or play a recording with `joulebook-agent run --play DIR`.' : 'Something above keeps this agent from measuring as configured.';
   return `${sources.toString()}\n${found.length > 0 ? `${channels.toString()}\n` : ''}${boards}${rest}\nlooking cost ${agent.cpuSeconds.toFixed(2)} s of CPU; ${(agent.rssBytes / 1e6).toFixed(0)} MB of memory\n${verdict}\n`;
 }
 

@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { unlessAborted } from '../schedule/signals.js';
 import type { LiveContext } from '../sources/source.js';
 
 /** Aborts at the first SIGINT or SIGTERM. */
@@ -25,7 +26,7 @@ export function hangups(): Hangups {
   });
   return {
     async next(signal) {
-      if (!pending && !signal.aborted) await Promise.race([new Promise<void>((resolve) => (wake = resolve)), aborted(signal)]);
+      if (!pending && !signal.aborted) await unlessAborted(new Promise<void>((resolve) => (wake = resolve)), signal);
       const asked = pending && !signal.aborted;
       if (asked) pending = false;
       return asked;
@@ -52,10 +53,3 @@ export function openLog(level: string): Log {
     },
   };
 }
-
-/** Resolves, to nothing, when the signal aborts: what is still starting is not waited for. */
-export const aborted = (signal: AbortSignal): Promise<undefined> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });

@@ -3,13 +3,17 @@ import { basename, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import { UsageError } from '@joulebook/shared/errors.js';
-import { parseDuration } from '@joulebook/shared/settings.js';
+import { flagName, loadSettings, parseDuration } from '@joulebook/shared/settings.js';
 import { toIso, type Instant } from '@joulebook/shared/units.js';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import { collectorsOf } from '../configured.js';
+import { addSettings, COLLECTOR_TLS, type Operands } from './options.js';
 import { progressOn } from './progress.js';
 import { checkManifest, readManifest, type Recording } from '../recording/manifest.js';
 import { describeWindow, replay, type ReplayProgress, type ReplaySummary } from '../recording/replay.js';
-import { deliver } from '../shipper/deliver.js';
+import type { Collectors } from '../shipper/collectors.js';
+import { deliver, type Delivered } from '../shipper/deliver.js';
+import { agentSettings } from '../settings.js';
 import { powerFormats, servingFormats } from '../sources/index.js';
 import { parseInstant, zone } from '../sources/timestamps.js';
 
@@ -24,14 +28,28 @@ interface ReplayFlags {
   to?: string;
   slice?: string;
   out: string;
-  collector?: string;
+  collector?: string[];
+  config?: string;
   token?: string;
+  collectorCa?: string;
+  collectorCert?: string;
+  collectorKey?: string;
 }
+
+/** Settings of `run` by which batches reach a collector. */
+const SENDING = { token: 'TOKEN', ...COLLECTOR_TLS } as const satisfies Operands;
+/** What is of no use where nothing is sent. */
+const FOR_SENDING = ['config', 'token', 'collectorCa', 'collectorCert', 'collectorKey'] as const satisfies readonly (keyof ReplayFlags)[];
+
+const SENDING_HELP = `
+Sent twice, a recording is counted once. A collector takes no facts of a time that its retention has deleted (retentionRaw, 14d where
+not said): send an old recording to one with a store of its own and 'retentionRaw: forever', or leave out what is old with --from.
+`;
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
 export function replayCommand(): Command {
-  return new Command('replay')
+  const command = new Command('replay')
     .summary('run recorded sensor and serving files through the pipeline of `run`')
     .description('Runs recorded sensor and serving files through the very pipeline of `run` and writes the batches it would ship.')
     .argument('[DIR]', 'folder with a recording.yaml')
@@ -45,10 +63,9 @@ export function replayCommand(): Command {
     .option('--to <T>', 'end of the window')
     .option('--slice <DURATION>', 'length of a slice (default 1s)')
     .option('--out <FILE>', 'where the batches go, - for stdout', '-')
-    .option('--collector <URL>', 'ship to a collector instead')
-    .addOption(new Option('--token <T>', 'bearer token for the collector').env('JOULEBOOK_TOKEN'))
-    .addHelpText('after', formatsHelp())
-    .action(runReplay);
+    .option('--collector <URL>', 'ship to a collector instead (repeatable: the first that works of several that share a store)', collect)
+    .option('--config <FILE>', 'settings of `run` (YAML) to ship with: token, collectorCa, collectorCert, collectorKey; the environment is read too (JOULEBOOK_TOKEN …)');
+  return addSettings(command, SENDING).addHelpText('after', `${formatsHelp()}\n${SENDING_HELP}`).action(runReplay);
 }
 
 const list = (formats: readonly { name: string; summary: string }[]): string => formats.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`).join('\n');
@@ -58,21 +75,40 @@ function formatsHelp(): string {
 }
 
 async function runReplay(folder: string | undefined, flags: ReplayFlags): Promise<void> {
+  const collectors = await collectorsFrom(flags);
   const recording = await recordingOf(folder, flags);
   const options = { slice: sliceLength(flags.slice), from: moment(flags.from, '--from'), to: moment(flags.to, '--to') };
   const summaries: ReplaySummary[] = [];
+  let delivered: Delivered | undefined;
   const progress = progressOn(process.stderr);
   // What is shipped is counted by who ships it.
-  const told = (how: ReplayProgress): void => (flags.collector !== undefined && how.doing === 'booking' ? progress.done() : progress.tell(() => describeProgress(how)));
+  const told = (how: ReplayProgress): void => (collectors && how.doing === 'booking' ? progress.done() : progress.tell(() => describeProgress(how)));
   const batches = replay(recording, options, (summary) => summaries.push(summary), told);
   try {
-    if (flags.collector !== undefined) await deliver(batches, { url: flags.collector, token: flags.token, progress: process.stderr.isTTY ? process.stderr : undefined });
+    if (collectors) delivered = await deliver(batches, { collectors, progress: process.stderr.isTTY ? process.stderr : undefined });
     else await write(batches, flags.out);
   } finally {
     progress.done();
   }
+  if (delivered) process.stderr.write(`${describeDelivered(delivered)}\n`);
   for (const summary of summaries) printSummary(summary);
 }
+
+/** Undefined where nothing is sent. @throws UsageError with every fault */
+async function collectorsFrom(flags: ReplayFlags): Promise<Collectors | undefined> {
+  if (flags.collector === undefined) {
+    const idle = FOR_SENDING.filter((name) => flags[name] !== undefined);
+    if (idle.length > 0) throw new UsageError(idle.map((name) => `${flagName(name)}: of use with --collector only`));
+    return undefined;
+  }
+  const urls = agentSettings.collectorUrl.schema.safeParse(flags.collector);
+  if (!urls.success) throw new UsageError(['--collector: not an address like http://collector.example:9840']);
+  const { config: file, token, collectorCa, collectorCert, collectorKey } = flags;
+  const settings = await loadSettings(agentSettings, { flags: { token, collectorCa, collectorCert, collectorKey }, environment: process.env, file });
+  return { ...collectorsOf(settings), urls: urls.data };
+}
+
+const describeDelivered = ({ batches, duplicates }: Delivered): string => `sent: ${batches} batches, ${batches - duplicates} new, ${duplicates} that the collector had already`;
 
 function describeProgress(progress: ReplayProgress): string {
   if (progress.doing === 'identifying') return `reading ${progress.file}: ${(progress.bytes / 1e6).toFixed(0)} MB`;

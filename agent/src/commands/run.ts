@@ -8,37 +8,24 @@ import { collectorsOf, openSources, type AgentValues } from '../configured.js';
 import { hostFacts } from '../host/host.js';
 import { agentMetrics } from '../metrics/metrics.js';
 import { servePage } from '../metrics/page.js';
-import { either } from '../schedule/signals.js';
+import { either, unlessAborted } from '../schedule/signals.js';
 import { agentSettings } from '../settings.js';
 import { livePowerKinds } from '../sources/index.js';
 import { AGENT_VERSION } from '../version.js';
-import { aborted, hangups, openLog, stopSignal } from './process.js';
+import { addSettings, COLLECTOR_TLS, type Operands } from './options.js';
+import { hangups, openLog, stopSignal } from './process.js';
 import { reconfigured, type Configured } from './reload.js';
 
 export function runCommand(): Command {
   const command = new Command('run').summary('measure this machine and ship what it says').description('Measures this machine until it is stopped. SIGTERM: spools what is pending, tries one last send, exits within 10 s. SIGHUP: reads the settings again and goes on with them.').option('--config <FILE>', 'settings (YAML)');
-  for (const [flag, description] of RUN_FLAGS) command.option(flag, description);
-  return command.action(run);
+  return addSettings(command, RUN_SETTINGS).action(run);
 }
 
 /** The settings one changes by hand; all of them can stand in the file or the environment. */
-const RUN_FLAGS: readonly (readonly [string, string])[] = [
-  ['--node <NAME>', agentSettings.node.description],
-  ['--collector-url <URL...>', agentSettings.collectorUrl.description],
-  ['--collector-ca <FILE>', agentSettings.collectorCa.description],
-  ['--collector-cert <FILE>', agentSettings.collectorCert.description],
-  ['--collector-key <FILE>', agentSettings.collectorKey.description],
-  ['--data-dir <DIR>', agentSettings.dataDir.description],
-  ['--spool-max-bytes <SIZE>', agentSettings.spoolMaxBytes.description],
-  ['--spool-min-free-bytes <SIZE>', agentSettings.spoolMinFreeBytes.description],
-  ['--spool-sync <WHEN>', agentSettings.spoolSync.description],
-  ['--catch-up-rate <NUMBER>', agentSettings.catchUpRate.description],
-  ['--batch-age <DURATION>', agentSettings.batchAge.description],
-  ['--slice <DURATION>', agentSettings.slice.description],
-  ['--play <DIR>', agentSettings.play.description],
-  ['--metrics-listen <HOST:PORT>', agentSettings.metricsListen.description],
-  ['--log-level <LEVEL>', agentSettings.logLevel.description],
-];
+const RUN_SETTINGS: Operands = {
+  node: 'NAME', collectorUrl: 'URL...', ...COLLECTOR_TLS, dataDir: 'DIR', spoolMaxBytes: 'SIZE', spoolMinFreeBytes: 'SIZE', spoolSync: 'WHEN', catchUpRate: 'NUMBER', batchAge: 'DURATION', slice: 'DURATION', play: 'DIR',
+  metricsListen: 'HOST:PORT', logLevel: 'LEVEL',
+};
 
 async function run(flags: Record<string, unknown>): Promise<void> {
   const { config, ...said } = flags;
@@ -62,12 +49,12 @@ async function run(flags: Record<string, unknown>): Promise<void> {
     } finally {
       ended.abort();
     }
-    return Promise.race([next, aborted(stop)]);
+    return unlessAborted(next, stop);
   }
 
   try {
     const opening = openSources(settings, log.log).then((sources): Configured => ({ settings, sources }));
-    let current = await Promise.race([opening, aborted(stop)]);
+    let current = await unlessAborted(opening, stop);
     if (!current) return;
     while (current) current = stop.aborted ? undefined : await live(current);
   } finally {

@@ -56,10 +56,11 @@ async function replayed(recording: string): Promise<{ joules: Map<string, number
 }
 
 describe('simulate', () => {
-  it('writes ten minutes of an H100 with vLLM where nothing is said, which replay reads and books as it was drawn', { timeout: 60_000 }, async () => {
+  it('writes an H100 with vLLM where nothing is said, for ten minutes or as long as is said, which replay reads and books as it was drawn', { timeout: 60_000 }, async () => {
     const out = join(folder, 'usual');
-    await simulate('--out', out);
-    expect(told).toMatch(/^2026-01-15T09:00:00\.000Z to 2026-01-15T09:10:\d\d\.\d{3}Z: [\d,]+ requests, .*\n.*true energy of the GPUs: prefill .* J .*\npower\.csv, power\.jsonl, vllm-metrics\.prom, vllm\.log, recording\.yaml, truth\.json are in /ms);
+    await simulate('--out', out, '--duration', '3m');
+    expect(planOf(simulationSchema.parse({}), 'nothing').scenario.duration).toBe(600);
+    expect(told).toMatch(/^2026-01-15T09:00:00\.000Z to 2026-01-15T09:03:\d\d\.\d{3}Z: [\d,]+ requests, .*\n.*true energy of the GPUs: prefill .* J .*\npower\.csv, power\.jsonl, vllm-metrics\.prom, vllm\.log, recording\.yaml, truth\.json are in /ms);
     const { truth, atSensorGain } = await truthFile(out);
     const { joules, summary } = await replayed(out);
     expect(summary.window && summary.window.to - summary.window.from).toBeGreaterThan(truth.duration - 3);

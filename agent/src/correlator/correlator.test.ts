@@ -6,6 +6,7 @@ import type { Span } from '../sampler/integrator.js';
 import type { Deployment } from '../sources/deployments.js';
 import type { Channel, RequestEvidence } from '../sources/source.js';
 import { GPU_BOARD } from '../sources/power/sensors.js';
+import { windowOf } from '../attribution/work.testing.js';
 import { correlator } from './correlator.js';
 import { slicer } from './slicer.js';
 
@@ -21,8 +22,8 @@ const request = (id: string, start: number, firstToken: number | undefined, end:
   outcome: 'ok',
 });
 
-function bench(options: { from: number; to: number; deployments?: readonly Deployment[]; slice?: number }) {
-  const window = { from: instant(options.from), to: instant(options.to) };
+function bench(options: { from: number; to: number; hasTo?: boolean; deployments?: readonly Deployment[]; slice?: number }) {
+  const window = { from: instant(options.from), to: instant(options.to), hasTo: options.hasTo ?? false };
   const slices = slicer({ length: seconds(options.slice ?? 1), window });
   const facts = correlator({ deployments: options.deployments ?? [{ name: 'chat' }], window, slicer: slices });
   const out: Slice[] = [];
@@ -62,7 +63,8 @@ describe('the pools of disaggregated serving', () => {
     const sums: Record<string, number> = {};
     for (const { token, deployment, count } of tokensOf(slices)) sums[`${deployment} ${token}`] = (sums[`${deployment} ${token}`] ?? 0) + count;
     expect(sums).toEqual({ 'chat-prefill input': 140, 'chat-prefill cachedInput': 30, 'chat-decode output': 27 });
-    expect(slices.filter(({ kind }) => kind === 'requests').map((slice) => slice.deployment)).toEqual(['chat-decode', 'chat-decode']);
+    expect(slices.filter(({ kind }) => kind === 'requests').every((slice) => slice.deployment === 'chat-decode')).toBe(true);
+    expect(outcomes(slices)).toEqual({ ok: 3 });
   });
 });
 
@@ -230,10 +232,16 @@ describe('tokens', () => {
     expect(slices.some((slice) => slice.kind === 'requests')).toBe(false);
   });
 
-  it('of an instant at the very end of the window are inside it', () => {
-    const { facts, end } = bench({ from: 0, to: 3 });
+  it('of an instant at the very end of the recording are inside it', () => {
+    const { facts, end } = bench({ from: 0, to: 3, hasTo: true });
     facts.evidence('chat', request('last', 3, undefined, 3, 7, 5), true);
     expect(tokensOf(end()).map(({ token, count }) => [token, count])).toEqual([['input', 7], ['output', 5]]);
+  });
+
+  it('of a stretch that lies apart from the window are outside it, and that there were none there tells nothing of it', () => {
+    const { facts, end } = bench({ from: 10, to: 13 });
+    for (const from of [0, 20]) facts.evidence('chat', windowOf(from, from + 5, { tokens: { input: tokens(6), output: tokens(0), cachedInput: tokens(0) } }), true);
+    expect(tokensOf(end()).map(({ token, count }) => [token, count])).toEqual([['outsideInput', 6], ['outsideInput', 6]]);
   });
 
   it('of a source that only tells phases are not counted', () => {
@@ -249,7 +257,25 @@ describe('tokens', () => {
   });
 });
 
-const outcomes = (slices: readonly Slice[]): Record<string, number> => Object.fromEntries(slices.flatMap((each) => (each.kind === 'requests' ? [[each.outcome, each.requests]] : [])));
+function outcomes(slices: readonly Slice[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const each of slices) if (each.kind === 'requests') sums[each.outcome] = (sums[each.outcome] ?? 0) + each.requests;
+  return sums;
+}
+
+it('leaves out what is measured, flagged and checked apart from the window', () => {
+  const { facts, end } = bench({ from: 10, to: 13 });
+  const gpu = channelOf('gpu0', 0);
+  facts.span(spanOf(gpu, 8, 11, 30e6));
+  facts.span(spanOf(gpu, 13, 14, 7e6));
+  for (const [code, from, to] of [['BEFORE', 5, 9], ['ACROSS', 5, 10], ['INSIDE', 12, 12], ['BEHIND', 13, 14], ['ON', 2, Infinity]] as const) facts.flag({ kind: 'flagged', code, detail: '', count: 1, during: { from: instant(from), to: instant(to) } });
+  facts.held('gpu0', 'check.power other', 100, instant(0), instant(12));
+  facts.held('gpu0', 'check.power other', 100, instant(60), instant(120));
+  const slices = end();
+  expect(energyOf(slices).reduce((sum, each) => sum + each.microjoules, 0)).toBe(10e6);
+  expect(flagsOf(slices).map(({ code }) => code)).toEqual(['ACROSS', 'INSIDE', 'ON']);
+  expect(slices.reduce((sum, each) => sum + (each.kind === 'gauge' ? each.seconds : 0), 0)).toBe(2);
+});
 
 describe('requests that ended in a window', () => {
   const ended = { ok: 5, rejected: 2, aborted: 0 };
@@ -259,6 +285,30 @@ describe('requests that ended in a window', () => {
     const { facts, end } = bench({ from: 0, to: 3 });
     facts.evidence('chat', window, true);
     expect(outcomes(end())).toEqual(ended);
+  });
+
+  it('are spread over its time, as its tokens are', () => {
+    const { facts, end } = bench({ from: 0, to: 4 });
+    facts.evidence('chat', { ...window, to: instant(4), requests: { ok: 8 } }, true);
+    expect(end().flatMap((each) => (each.kind === 'requests' ? [[each.from / 1e6, each.requests]] : []))).toEqual([[0, 2], [1, 2], [2, 2], [3, 2]]);
+  });
+
+  it('belong to the windows that are asked about by the time in each, and to none beside them', () => {
+    const asked = [[-9, -5], [-5, 0.5], [0.5, 1.25], [1.25, 3], [3, 9]].map(([from = 0, to = 0]) => {
+      const { facts, end } = bench({ from, to });
+      facts.evidence('chat', { ...window, requests: { ok: 8, failed: 1 } }, true);
+      return outcomes(end());
+    });
+    expect(asked).toEqual([{}, { ok: 2 }, { ok: 3, failed: 1 }, { ok: 3 }, {}]);
+  });
+
+  it('one by one belong to the window that their end lies in; of two that meet there, to the second', () => {
+    const asked = [[0, 4], [4, 6], [6, 9]].map(([from = 0, to = 0]) => {
+      const { facts, end } = bench({ from, to, hasTo: to === 9 });
+      for (const [id, until] of [['a', 4], ['b', 5], ['c', 6], ['d', 9]] as const) facts.evidence('chat', request(id, 1, 2, until, 10, 10), true);
+      return outcomes(end());
+    });
+    expect(asked).toEqual([{}, { ok: 2 }, { ok: 2 }]);
   });
 
   it('of a source that only tells phases are not', () => {

@@ -8,16 +8,17 @@
  * Every piece between two neighbouring edges has one energy, one set of shares and one slice. Its whole µJ are divided
  * exactly, so prefill + decode + active + idle + unknown = measured for each device and slice.
  */
-import { bandOf, latencyBucket, OUTCOMES, type TokenKind } from '@joulebook/shared/slice.js';
+import { bandOf, latencyBucket, OUTCOMES, type Outcome, type TokenKind } from '@joulebook/shared/slice.js';
 import { elapsed, instant, later, seconds, type Instant } from '@joulebook/shared/units.js';
-import type { Edge, Gap, Span, Window } from '../sampler/integrator.js';
+import { within, type Edge, type Gap, type Span } from '../sampler/integrator.js';
 import { servedBy, type Deployment } from '../sources/deployments.js';
-import type { Channel, Flagged, RequestEvidence, ServingEvent, StepsEvidence, WindowEvidence } from '../sources/source.js';
+import type { Channel, Flagged, FlaggedDuring, RequestEvidence, ServingEvent, StepsEvidence, WindowEvidence } from '../sources/source.js';
 import TinyQueue from 'tinyqueue';
 import { attribution, type Attribution } from '../attribution/attribution.js';
 import { timeline, type Timeline } from '../attribution/timeline.js';
 import type { RequestRef } from '../attribution/work.js';
 import type { Device, Owner, RequestBook } from './book.js';
+import { clipCount, clipInterval, holds, touches, type OpenWindow } from './cut.js';
 import { gpuBook } from './gpu-book.js';
 import { gpuHistory } from './gpu-history.js';
 import type { RequestFact, Slicer, Subject } from './slicer.js';
@@ -26,6 +27,7 @@ import { wideBook } from './wide-book.js';
 export interface Correlator {
   /** From here on the channel's device is asked for. */
   watch(channel: Channel): void;
+  /** What lies outside the window is left out. */
   span(span: Span): void;
   /** From the last advance on, the deployment runs on these devices, whatever the configuration says. */
   assign(deployment: string, devices: ReadonlySet<string>): void;
@@ -39,7 +41,7 @@ export interface Correlator {
   gauge(device: string, sample: GaugeSample): void;
   /** A gauge that is known to have had this value for so long. */
   held(device: string | undefined, gauge: string, value: number, from: Instant, to: Instant): void;
-  flag(flagged: Flagged, deployment?: string): void;
+  flag(flagged: Flagged | FlaggedDuring, deployment?: string): void;
   /** Time jumped: what lies between the last advance and `to` was nobody's, and is not asked for. */
   skip(to: Instant): void;
   /**
@@ -67,7 +69,7 @@ interface DeploymentState extends Owner {
 
 export interface CorrelatorOptions {
   readonly deployments: readonly Deployment[];
-  readonly window: { readonly from: Instant; readonly to?: Instant };
+  readonly window: OpenWindow;
   readonly slicer: Slicer;
   /** What is known already of how the deployments draw power, by name; it is learnt on. */
   readonly attributions?: Map<string, Attribution>;
@@ -143,13 +145,18 @@ export function correlator(options: CorrelatorOptions): Correlator {
 
   function tokens(owner: Owner, from: Instant, to: Instant, kind: 'input' | 'cachedInput' | 'output', count: number | undefined, subject: Subject): void {
     if (count === undefined || !computes(owner, kind)) return;
+    const cut = clipCount(from, to, count, window);
     // Nothing is a count too: a source that says 0 has measured it.
-    if (count === 0) return slicer.tokens(from < window.from ? window.from : from, to, kind, 0, subject);
+    if (cut.inside && (cut.count > 0 || count === 0)) slicer.tokens(cut.inside.from, cut.inside.to, kind, cut.count, subject);
     const outside: TokenKind = kind === 'output' ? 'outsideOutput' : 'outsideInput';
-    const { inside, before, after } = clipCount(from, to, count, window);
-    if (inside.count > 0) slicer.tokens(inside.from, inside.to, kind, inside.count, subject);
-    if (before + after > 0) slicer.tokens(inside.from, inside.from, outside, before + after, subject);
-    return undefined;
+    const at = cut.inside?.from ?? from;
+    if (cut.outside > 0) slicer.tokens(at, at, outside, cut.outside, subject);
+  }
+
+  /** Of which nothing is known but how many ended in between. */
+  function ended(from: Instant, to: Instant, outcome: Outcome, count: number, subject: Subject): void {
+    const { inside, count: part } = clipCount(from, to, count, window);
+    if (inside && (part > 0 || count === 0)) slicer.ended(inside.from, inside.to, outcome, part, subject);
   }
 
   function request(state: DeploymentState, evidence: RequestEvidence, counts: boolean): void {
@@ -158,7 +165,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     if (evidence.model !== undefined) state.models.add(evidence.model);
     const subject: Subject = { deployment: state.name, model: evidence.model ?? state.model, tenant: evidence.tenant };
     if (start < window.from || (window.to !== undefined && end > window.to)) {
-      const overlaps = end > window.from && (window.to === undefined || start < window.to);
+      const overlaps = touches(window, start, end);
       slicer.flag(window.from, { ...subject, code: overlaps ? 'PARTIAL_REQUEST' : 'REQUEST_OUTSIDE', detail: overlaps ? `${evidence.id} runs past what was measured; only what lies inside the window is counted` : 'requests lie outside what was measured; their tokens are told apart', count: 1 });
     }
     if (!counts) return;
@@ -168,7 +175,7 @@ export function correlator(options: CorrelatorOptions): Correlator {
     tokens(state, start, inputUntil, 'cachedInput', cachedInput, subject);
     tokens(state, firstToken ?? start, end, 'output', output, subject);
     // A request ends in the decode pool.
-    if (state.role === 'prefill' || end < window.from || (window.to !== undefined && end > window.to)) return;
+    if (state.role === 'prefill' || !holds(window, end)) return;
     const fact: RequestFact = {
       ...subject,
       outcome: evidence.outcome,
@@ -220,8 +227,8 @@ export function correlator(options: CorrelatorOptions): Correlator {
     for (const kind of ['input', 'cachedInput', 'output'] as const) tokens(state, evidence.from, evidence.to, kind, evidence.tokens[kind], subject);
     if (state.role === 'prefill') return;
     for (const outcome of OUTCOMES) {
-      const ended = evidence.requests?.[outcome];
-      if (ended !== undefined) slicer.requests(evidence.to, { ...subject, outcome, requests: ended, inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 });
+      const count = evidence.requests?.[outcome];
+      if (count !== undefined) ended(evidence.from, evidence.to, outcome, count, subject);
     }
   }
 
@@ -244,11 +251,17 @@ export function correlator(options: CorrelatorOptions): Correlator {
     if (cut && sample.at - last.at <= GAUGE_HOLDS_SECONDS) slicer.gauge(cut.from, cut.to, sample.gauge, last.value, subject);
   }
 
-  const flag = ({ code, detail, count, device }: Flagged, deployment?: string): void => slicer.flag(frontier, { code, detail, count, device, deployment });
+  function flag(flagged: Flagged | FlaggedDuring, deployment?: string): void {
+    const { code, detail, count, device } = flagged;
+    if (!('during' in flagged) || touches(window, flagged.during.from, flagged.during.to)) slicer.flag(frontier, { code, detail, count, device, deployment });
+  }
 
   return {
     watch: (channel) => void deviceOf(channel),
-    span: (span) => deviceOf(span.channel).span(span),
+    span(span) {
+      const inside = within(span, window);
+      if (inside) deviceOf(span.channel).span(inside);
+    },
     assign(deployment, places) {
       const before = assigned.get(deployment);
       if (before?.size === places.size && [...places].every((place) => before.has(place))) return;
@@ -273,7 +286,10 @@ export function correlator(options: CorrelatorOptions): Correlator {
     },
     whole: (name, from, to) => named(name).timeline.whole(from, to),
     gauge: (device, sample) => gauge({ device }, sample),
-    held: (device, name, value, from, to) => slicer.gauge(from, to, name, value, { device }),
+    held(device, name, value, from, to) {
+      const cut = clipInterval(from, to, window);
+      if (cut) slicer.gauge(cut.from, cut.to, name, value, { device });
+    },
     flag,
     skip(to) {
       for (const device of devices.values()) device.skip(to);
@@ -304,24 +320,3 @@ export function correlator(options: CorrelatorOptions): Correlator {
 
 /** Both pools of disaggregated serving tell of the same prompts and answers: each counts what it computes. */
 const computes = ({ role }: Owner, kind: 'input' | 'cachedInput' | 'output'): boolean => role === undefined || (role === 'decode') === (kind === 'output');
-
-function clipInterval(from: Instant, to: Instant, window: { readonly from: Instant; readonly to?: Instant }): Window | undefined {
-  const cut = { from: from < window.from ? window.from : from, to: window.to !== undefined && to > window.to ? window.to : to };
-  return cut.to > cut.from ? cut : undefined;
-}
-
-/** How much of a whole count, spread evenly over [from, to], lies before, inside and after the window; an instant at its very end is inside. */
-function clipCount(from: Instant, to: Instant, count: number, window: { readonly from: Instant; readonly to?: Instant }): { inside: Window & { count: number }; before: number; after: number } {
-  const end = window.to;
-  if (to <= from) {
-    const outside = from < window.from || (end !== undefined && from > end);
-    const at = from < window.from ? window.from : end !== undefined && from > end ? end : from;
-    return { inside: { from: at, to: at, count: outside ? 0 : count }, before: outside ? count : 0, after: 0 };
-  }
-  const upTo = (at: Instant): number => Math.round((count * Math.min(Math.max(at - from, 0), to - from)) / (to - from));
-  const before = upTo(window.from);
-  const after = end === undefined ? 0 : count - upTo(end);
-  const cut = clipInterval(from, to, window);
-  const at = from < window.from ? window.from : (end ?? from);
-  return { inside: { ...(cut ?? { from: at, to: at }), count: count - before - after }, before, after };
-}

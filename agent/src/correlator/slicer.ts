@@ -67,6 +67,8 @@ export interface Slicer {
   energy(at: Instant, fact: EnergyFact): void;
   tokens(from: Instant, to: Instant, token: TokenKind, count: number, subject: Subject): void;
   requests(at: Instant, fact: RequestFact): void;
+  /** Requests that ended some time between two moments. */
+  ended(from: Instant, to: Instant, outcome: Outcome, count: number, subject: Subject): void;
   gauge(from: Instant, to: Instant, gauge: string, value: number, subject: Subject & { device?: string | undefined }): void;
   flag(at: Instant, fact: FlagFact): void;
   /** Every slice of the cells that end at or before `until`, oldest first. */
@@ -129,6 +131,20 @@ export function slicer(options: SlicerOptions): Slicer {
     }
   }
 
+  /** Cells with their part of a whole count that is spread evenly between two moments. */
+  function* shares(from: Instant, to: Instant, count: number): Generator<{ cell: number; share: number }> {
+    if (to <= from || count === 0) {
+      yield { cell: place(from), share: count };
+      return;
+    }
+    let booked = 0;
+    for (const part of parts(from, to)) {
+      const upToHere = part.to >= to ? count : Math.round((count * (part.to - from)) / (to - from));
+      if (upToHere > booked) yield { cell: part.cell, share: upToHere - booked };
+      booked = upToHere;
+    }
+  }
+
   /** The cells up to here that hold something, in order. A table of requests fills those of its whole day before the first is closed. */
   function filled(upTo: number): number[] {
     if (upTo - open >= cells.size) return [...cells.keys()].filter((cell) => cell <= upTo).toSorted((a, b) => a - b);
@@ -143,6 +159,35 @@ export function slicer(options: SlicerOptions): Slicer {
     }
     open = Math.max(open, upTo + 1);
     return slices;
+  }
+
+  function addRequests(cell: number, { outcome, ttftBucket, tpotBucket, tenant, request, inputBand, concurrencyBand, prefillMicrojoules, decodeMicrojoules, ...amounts }: RequestFact): void {
+    const slice = fact<RequestsSlice>(
+      cell,
+      ['requests', outcome, ttftBucket, tpotBucket, amounts.deployment, amounts.model, tenant, request, inputBand, concurrencyBand],
+      () => ({
+        kind: 'requests',
+        ...dimensions(cell, amounts),
+        ...(tenant !== undefined && { tenant }),
+        outcome,
+        ...(ttftBucket !== undefined && { ttftBucket }),
+        ...(tpotBucket !== undefined && { tpotBucket }),
+        ...(request !== undefined && { request }),
+        ...(inputBand !== undefined && { inputBand }),
+        ...(concurrencyBand !== undefined && { concurrencyBand }),
+        requests: 0,
+        inputTokens: 0,
+        cachedInputTokens: 0,
+        outputTokens: 0,
+      }),
+      (candidate) => candidate.kind === 'requests',
+    );
+    slice.requests += amounts.requests;
+    slice.inputTokens += amounts.inputTokens;
+    slice.cachedInputTokens += amounts.cachedInputTokens;
+    slice.outputTokens += amounts.outputTokens;
+    if (prefillMicrojoules !== undefined) slice.prefillMicrojoules = microjoules((slice.prefillMicrojoules ?? 0) + prefillMicrojoules);
+    if (decodeMicrojoules !== undefined) slice.decodeMicrojoules = microjoules((slice.decodeMicrojoules ?? 0) + decodeMicrojoules);
   }
 
   return {
@@ -171,52 +216,19 @@ export function slicer(options: SlicerOptions): Slicer {
       slice.samplingVariance = (slice.samplingVariance ?? 0) + amounts.samplingVariance;
     },
     tokens(from, to, token, count, subject) {
-      const add = (cell: number, amount: number): void => {
+      for (const { cell, share } of shares(from, to, count)) {
         const slice = fact<TokensSlice>(
           cell,
           ['tokens', token, subject.deployment, subject.model, subject.tenant],
           () => ({ kind: 'tokens', ...dimensions(cell, subject), ...(subject.tenant !== undefined && { tenant: subject.tenant }), token, count: 0 }),
           (candidate) => candidate.kind === 'tokens',
         );
-        slice.count += amount;
-      };
-      if (to <= from || count === 0) return add(place(from), count);
-      let booked = 0;
-      for (const part of parts(from, to)) {
-        const upToHere = part.to >= to ? count : Math.round((count * (part.to - from)) / (to - from));
-        if (upToHere > booked) add(part.cell, upToHere - booked);
-        booked = upToHere;
+        slice.count += share;
       }
-      return undefined;
     },
-    requests(at, { outcome, ttftBucket, tpotBucket, tenant, request, inputBand, concurrencyBand, prefillMicrojoules, decodeMicrojoules, ...amounts }) {
-      const cell = place(at);
-      const slice = fact<RequestsSlice>(
-        cell,
-        ['requests', outcome, ttftBucket, tpotBucket, amounts.deployment, amounts.model, tenant, request, inputBand, concurrencyBand],
-        () => ({
-          kind: 'requests',
-          ...dimensions(cell, amounts),
-          ...(tenant !== undefined && { tenant }),
-          outcome,
-          ...(ttftBucket !== undefined && { ttftBucket }),
-          ...(tpotBucket !== undefined && { tpotBucket }),
-          ...(request !== undefined && { request }),
-          ...(inputBand !== undefined && { inputBand }),
-          ...(concurrencyBand !== undefined && { concurrencyBand }),
-          requests: 0,
-          inputTokens: 0,
-          cachedInputTokens: 0,
-          outputTokens: 0,
-        }),
-        (candidate) => candidate.kind === 'requests',
-      );
-      slice.requests += amounts.requests;
-      slice.inputTokens += amounts.inputTokens;
-      slice.cachedInputTokens += amounts.cachedInputTokens;
-      slice.outputTokens += amounts.outputTokens;
-      if (prefillMicrojoules !== undefined) slice.prefillMicrojoules = microjoules((slice.prefillMicrojoules ?? 0) + prefillMicrojoules);
-      if (decodeMicrojoules !== undefined) slice.decodeMicrojoules = microjoules((slice.decodeMicrojoules ?? 0) + decodeMicrojoules);
+    requests: (at, ended) => addRequests(place(at), ended),
+    ended(from, to, outcome, count, subject) {
+      for (const { cell, share } of shares(from, to, count)) addRequests(cell, { ...subject, outcome, requests: share, inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 });
     },
     gauge(from, to, gauge, value, subject) {
       for (const part of parts(from, to)) {

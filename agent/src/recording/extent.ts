@@ -1,6 +1,7 @@
 /** What a recording covers, found by reading it once before it is played. */
 import { instant, seconds, toIso, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
+import type { WindowEnds } from '../correlator/cut.js';
 import type { Window } from '../sampler/integrator.js';
 import type { Channel, EngineFacts, Evidence, Flagged, RecordedPower, RecordedServing, ServingEvent } from '../sources/source.js';
 
@@ -100,11 +101,15 @@ export interface Asked {
   readonly to?: Instant | undefined;
 }
 
+/** What is asked about of a recording: half-open, but for the moments at which the recording itself ends. */
+export interface RecordedWindow extends Window, WindowEnds {}
+
 /**
- * The window of a recording: half-open, where both sides speak; with one side only, that side's.
+ * The window of a recording: half-open, where both sides speak; with one side only, that side's. What happens at the very
+ * end of it all belongs to the window that ends there, so that windows which follow each other have every moment once.
  * @throws TelemetryError when the two sides do not overlap, saying which shift would make them
  */
-export function windowOf(power: Window | undefined, serving: Window | undefined, asked: Asked): Window {
+export function windowOf(power: Window | undefined, serving: Window | undefined, asked: Asked): RecordedWindow {
   const latest = power && serving ? { from: power.from > serving.from ? power.from : serving.from, to: power.to < serving.to ? power.to : serving.to } : (power ?? serving);
   if (!latest) throw new TelemetryError('NOTHING_RECORDED', 'The recording holds neither a power reading nor any serving evidence.', 'abort');
   if (power && serving && latest.to <= latest.from && !(latest.to === latest.from && serving.from === serving.to)) throw noOverlap(power, serving);
@@ -116,7 +121,8 @@ export function windowOf(power: Window | undefined, serving: Window | undefined,
   if (window.to < window.from || (window.to === window.from && !natural)) {
     throw new TelemetryError('WINDOW_EMPTY', `The window ${toIso(wanted.from)} to ${toIso(wanted.to)} holds nothing of the recording, which covers ${toIso(everything.from)} to ${toIso(everything.to)}.`, 'abort');
   }
-  return window;
+  const isLast = (at: Instant): boolean => at === latest.to || at === everything.to;
+  return { ...window, hasFrom: !isLast(window.from), hasTo: isLast(window.to) };
 }
 
 function noOverlap(power: Window, serving: Window): TelemetryError {

@@ -16,10 +16,10 @@ import { deploymentsOf, servedBy, type Deployment } from '../sources/deployments
 import { intake } from '../correlator/intake.js';
 import { slicer, type Slicer } from '../correlator/slicer.js';
 import { chooser } from '../sampler/chooser.js';
-import { integrator, type Window } from '../sampler/integrator.js';
+import { gapThreshold, integrator, type Window } from '../sampler/integrator.js';
 import { livePowerKinds } from '../sources/index.js';
 import type { Flagged } from '../sources/source.js';
-import { periodsOf, scanPower, union, windowOf, type ChannelExtent, type Heard, type Said } from './extent.js';
+import { periodsOf, scanPower, union, windowOf, type Asked, type ChannelExtent, type Heard, type RecordedWindow, type Said } from './extent.js';
 import { energyOutside } from './energy-outside.js';
 import { inTimeOrder } from './merge.js';
 import { requestsNotCounted } from './requests-not-counted.js';
@@ -53,7 +53,7 @@ const SLICES_PER_BATCH = 1000;
 const HASHED_AT_ONCE = 1024 * 1024;
 /** What a deployment draws is learnt from so much of a recording before it is booked, and on while it is. */
 const LEARN_SECONDS = 4 * 3_600;
-/** Readings so long behind the window still say how late its last ones were shown. */
+/** Readings so long behind the window still say how late its last ones were shown, and those of as long as a gap which sensor was to be booked. */
 const AFTER_SECONDS = 60;
 /** Evidence without power is told in such pieces of time. */
 const STRIDE_SECONDS = 60;
@@ -84,18 +84,22 @@ export async function* replay(recording: Recording, options: ReplayOptions, summ
     }
   }
   let end = NO_TIME_ORIGIN;
+  const asked = askedOf(options, opened);
   for (const runs of opened.runs) {
-    const { slices, flagged: said, end: ended } = await runSlices(runs, manifest, end);
+    const { slices, flagged: said, end: ended } = await runSlices(runs, manifest, end, { from: asked.from ?? instant(-Infinity), ...(asked.to !== undefined && { to: asked.to }) });
     end = ended;
     for (const each of said) flagged.push(each);
     for (const slice of slices) pending.push(slice);
   }
+  if (!window && pending.length === 0) throw new TelemetryError('WINDOW_EMPTY', 'No run lies in the window that is asked for (--from, --to, window).', 'abort');
   while (pending.length > 0) yield batchOf(pending.splice(0, SLICES_PER_BATCH));
   summarise({ window, readings, flagged });
 }
 
+const askedOf = (options: ReplayOptions, { window }: OpenedRecording): Asked => ({ from: options.from ?? window.from, to: options.to ?? window.to });
+
 interface Prepared {
-  readonly window: Window;
+  readonly window: RecordedWindow;
   readonly readings: number;
   readonly channels: readonly ChannelExtent[];
   readonly flagged: readonly Flagged[];
@@ -114,7 +118,7 @@ async function prepare(opened: OpenedRecording, options: ReplayOptions, progress
     const file = each.entry.file ?? each.entry.format;
     if (each.source) serving.push({ opened: each, feed: await servingFeed(each.source, powerExtent, file, scanning(file)) });
   }
-  const asked = { from: options.from ?? opened.window.from, to: options.to ?? opened.window.to };
+  const asked = askedOf(options, opened);
   const window = windowOf(powerExtent, union(serving.flatMap(({ feed }) => feed.extent ?? [])), asked);
   const outside = powerExtent ? await energyOutside({ power: opened.power.map(({ source }) => source), extent: powerExtent, periodOf: periodsOf(channels) }, window, asked) : [];
   const deployments = deploymentsOf(opened.serving.map(({ entry }) => ({ ...entry, kind: entry.format })));
@@ -173,6 +177,8 @@ async function* playThrough(opened: OpenedRecording, { window, channels, deploym
   const ends = new Map<string, Instant>();
   for (const { channel, to } of channels) ends.set(channel.id, instant(Math.max(to, ends.get(channel.id) ?? to)));
 
+  const enough = window.to + Math.max(AFTER_SECONDS, ...channels.map(({ channel }) => gapThreshold(periodOf(channel))));
+  let slowest = window.from;
   let swept = window.from;
   const sweepTo = async (to: Instant): Promise<Slice[]> => {
     swept = to < window.to ? to : window.to;
@@ -181,11 +187,11 @@ async function* playThrough(opened: OpenedRecording, { window, channels, deploym
     return slices.close(facts.advance(swept));
   };
   for await (const event of inTimeOrder(opened.power.map(({ source }) => source.events()))) {
-    if ('at' in event && event.at > window.to + AFTER_SECONDS) break;
+    if ('at' in event && event.at > enough && slowest >= window.to) break;
     take(event);
     if (event.kind !== 'reading') continue;
     reached.set(event.channel.id, event.at >= (ends.get(event.channel.id) ?? event.at) ? instant(Infinity) : event.at);
-    const slowest = instant(Math.min(choose.settled(), ...reached.values(), event.at));
+    slowest = instant(Math.min(choose.settled(), ...reached.values(), event.at));
     if (slowest >= swept + 1) yield await sweepTo(slowest);
   }
   // Without power, or behind its end, evidence still has its tokens to tell, a piece of time after the other.

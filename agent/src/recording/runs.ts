@@ -2,6 +2,7 @@
 import type { EnergySlice, RequestsSlice, Slice, TokenKind } from '@joulebook/shared/slice.js';
 import { instant, microjoules, seconds, toEpochMicros, toIso, type Instant } from '@joulebook/shared/units.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
+import { clipCount, type OpenWindow } from '../correlator/cut.js';
 import type { Flagged } from '../sources/source.js';
 import type { Manifest } from './manifest.js';
 import type { OpenedRuns } from './open.js';
@@ -11,8 +12,11 @@ import { readRuns, type Run } from './runs-table.js';
 export const NO_TIME_ORIGIN = instant(0);
 const NOMINAL_SECONDS = 1;
 
-/** @param after where a row without a start begins */
-export async function runSlices({ entry, file, options }: OpenedRuns, manifest: Manifest, after: Instant): Promise<{ slices: Slice[]; flagged: Flagged[]; end: Instant }> {
+/**
+ * @param after where a row without a start begins
+ * @param window of a row that has a start, what lies in it; the time of one without is not known, so that it is told whatever the window
+ */
+export async function runSlices({ entry, file, options }: OpenedRuns, manifest: Manifest, after: Instant, window: OpenWindow): Promise<{ slices: Slice[]; flagged: Flagged[]; end: Instant }> {
   const { runs, flagged } = await readRuns({ ...file, tz: entry.tz }, options);
   if (runs.length === 0) throw new TelemetryError('NO_RUNS', `${file.label}: no usable run in it.`, 'abort');
   const slices: Slice[] = [];
@@ -22,7 +26,7 @@ export async function runSlices({ entry, file, options }: OpenedRuns, manifest: 
     const from = run.start ?? follows;
     const to = instant(from + (run.seconds ?? NOMINAL_SECONDS));
     follows = to;
-    slices.push(...slicesOf(run, from, to, entry, manifest, file.label));
+    slices.push(...slicesOf(run, { from, to, window: run.start === undefined ? { from } : window }, entry, manifest, file.label));
   }
   const said: Flagged[] = untimed > 0 ? [{ kind: 'flagged', code: 'NO_TIME', count: untimed, detail: `${file.label}: ${untimed} runs have no start; they are laid one after the other from ${toIso(after)}` }] : [];
   const first = slices[0];
@@ -43,8 +47,19 @@ function dimensionsOf(run: Run | undefined, entry: OpenedRuns['entry'], manifest
   };
 }
 
-function slicesOf(run: Run, from: Instant, to: Instant, entry: OpenedRuns['entry'], manifest: Manifest, file: string): Slice[] {
-  const common = { from: toEpochMicros(from), to: toEpochMicros(to), ...dimensionsOf(run, entry, manifest) };
+interface RunTime {
+  readonly from: Instant;
+  readonly to: Instant;
+  readonly window: OpenWindow;
+}
+
+/** What it drew and did is even over its time, as far as anybody knows. */
+function slicesOf(run: Run, { from, to, window }: RunTime, entry: OpenedRuns['entry'], manifest: Manifest, file: string): Slice[] {
+  const part = (whole: number): number => clipCount(from, to, whole, window).count;
+  const { inside } = clipCount(from, to, 1, window);
+  if (!inside) return [];
+  const length = run.seconds === undefined ? 0 : inside.to - inside.from;
+  const common = { from: toEpochMicros(inside.from), to: toEpochMicros(inside.to), ...dimensionsOf(run, entry, manifest) };
   const boundary = entry.boundary ?? 'gpu';
   const energy: EnergySlice = {
     kind: 'energy',
@@ -52,22 +67,23 @@ function slicesOf(run: Run, from: Instant, to: Instant, entry: OpenedRuns['entry
     device: entry.device ?? boundary,
     boundary,
     phase: 'active',
-    microjoules: microjoules(Math.round(run.joules * 1e6)),
+    microjoules: microjoules(part(Math.round(run.joules * 1e6))),
     modelledMicrojoules: microjoules(0),
-    seconds: seconds(run.seconds ?? 0),
-    askedSeconds: seconds(run.seconds ?? 0),
+    seconds: seconds(length),
+    askedSeconds: seconds(length),
     source: file,
     method: 'counter',
   };
+  const [input, cachedInput, output, requestsInside] = [run.tokens.input, run.tokens.cachedInput, run.tokens.output, run.requests].map((whole) => (whole === undefined ? undefined : part(whole)));
   const kinds: readonly (readonly [TokenKind, number | undefined])[] = [
-    ['input', run.tokens.input],
-    ['cachedInput', run.tokens.cachedInput],
-    ['output', run.tokens.output],
+    ['input', input],
+    ['cachedInput', cachedInput],
+    ['output', output],
   ];
   const tokens = kinds.flatMap(([token, count]): Slice[] => (count === undefined ? [] : [{ kind: 'tokens', ...common, token, count }]));
   const requests: RequestsSlice[] =
-    run.requests === undefined
+    requestsInside === undefined
       ? []
-      : [{ kind: 'requests', ...common, outcome: 'ok', requests: run.requests, inputTokens: run.tokens.input ?? 0, cachedInputTokens: run.tokens.cachedInput ?? 0, outputTokens: run.tokens.output ?? 0 }];
+      : [{ kind: 'requests', ...common, outcome: 'ok', requests: requestsInside, inputTokens: input ?? 0, cachedInputTokens: cachedInput ?? 0, outputTokens: output ?? 0 }];
   return [energy, ...tokens, ...requests];
 }

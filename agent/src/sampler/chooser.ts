@@ -9,15 +9,15 @@
  * Spans of a channel that stands by are kept until it is clear that they are not needed. Every other reading of the same
  * thing is a cross-check: over each minute its energy is held against what was booked.
  */
-import { instant, microjoules, type Instant, type Seconds } from '@joulebook/shared/units.js';
-import type { Channel, Flagged } from '../sources/source.js';
+import { instant, type Instant, type Seconds } from '@joulebook/shared/units.js';
+import type { Channel, FlaggedDuring } from '../sources/source.js';
 import { crossCheck, type Check, type CrossCheck } from './cross-check.js';
-import { after, gapThreshold, type Span } from './integrator.js';
+import { after, gapThreshold, within, type Span } from './integrator.js';
 
 export interface Chosen {
   /** To be booked, in order, not overlapping anything booked before for the device. */
   readonly spans: readonly Span[];
-  readonly flagged: readonly Flagged[];
+  readonly flagged: readonly FlaggedDuring[];
   readonly checks: readonly Check[];
 }
 
@@ -94,12 +94,12 @@ export function chooser(preference: readonly string[], periodOf: (channel: Chann
       const { checks, flagged: disagreeing } = device.check.seen(span);
       if (channel.use !== 'check') candidate.spans.push(span);
       const out: Span[] = [];
-      const flagged: Flagged[] = [...disagreeing];
+      const flagged: FlaggedDuring[] = [...disagreeing];
 
       const best = bestOf(device, span.to, periodOf);
       if (best !== device.active && best) {
         out.push(...release(device));
-        if (device.active) flagged.push(changed(device.active, best));
+        if (device.active) flagged.push(changed(device.active, best, span.to));
         device.active = best;
       }
       if (device.waiting && (channel.id === device.active?.channel.id || shapeReaches(device, device.waiting))) out.push(...release(device));
@@ -169,15 +169,8 @@ function shaped(span: Span, pieces: readonly Span[]): Span {
   return covered < (span.to - span.from) * 0.999 ? span : { ...span, shape };
 }
 
-function within(piece: Span, span: Span): Span | undefined {
-  const late = after(piece, span.from);
-  if (!late || late.to <= span.to) return late;
-  const behind = after(late, span.to);
-  return { ...late, to: span.to, microjoules: microjoules(late.microjoules - (behind?.microjoules ?? 0)), ...(late.ramp && { ramp: { start: late.ramp.start, end: behind?.ramp?.start ?? late.ramp.end } }) };
-}
-
-function changed(from: Candidate, to: Candidate): Flagged {
+function changed(from: Candidate, to: Candidate, at: Instant): FlaggedDuring {
   const { device } = to.channel;
   const detail = to.rank > from.rank ? `${device}: ${from.channel.source} fell silent; its energy is taken from ${to.channel.id}` : `${device}: its energy is taken from ${to.channel.id} again`;
-  return { kind: 'flagged', code: 'SENSOR_CHANGED', detail, count: 1, device };
+  return { kind: 'flagged', code: 'SENSOR_CHANGED', detail, count: 1, device, during: { from: at, to: at } };
 }

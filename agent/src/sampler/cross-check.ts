@@ -3,7 +3,7 @@
  * within a few per cent; where they do not, one of them (often an energy counter of an early driver) is not to be trusted.
  */
 import { instant, type Instant } from '@joulebook/shared/units.js';
-import type { Flagged } from '../sources/source.js';
+import type { FlaggedDuring } from '../sources/source.js';
 import type { Span } from './integrator.js';
 
 /** Mean power of a channel that was not booked, over a stretch. */
@@ -18,7 +18,7 @@ export interface Check {
 export interface CrossCheck {
   booked(span: Span): void;
   /** Any span of any channel of the device, booked or not. */
-  seen(span: Span): { readonly checks: readonly Check[]; readonly flagged: readonly Flagged[] };
+  seen(span: Span): { readonly checks: readonly Check[]; readonly flagged: readonly FlaggedDuring[] };
 }
 
 const BLOCK_SECONDS = 60;
@@ -37,9 +37,9 @@ export function crossCheck(device: string): CrossCheck {
   let bookedBy: string | undefined;
   let others = new Map<string, Sum>();
 
-  function close(): { checks: Check[]; flagged: Flagged[] } {
+  function close(): { checks: Check[]; flagged: FlaggedDuring[] } {
     const checks: Check[] = [];
-    const flagged: Flagged[] = [];
+    const flagged: FlaggedDuring[] = [];
     const from = instant((block ?? 0) * BLOCK_SECONDS);
     const to = instant(from + BLOCK_SECONDS);
     for (const [channel, sum] of others) {
@@ -49,7 +49,7 @@ export function crossCheck(device: string): CrossCheck {
       if (booked.seconds < ENOUGH * BLOCK_SECONDS || booked.energy <= 0) continue;
       const ratio = watts / (booked.energy / booked.seconds / 1e6);
       if (Math.abs(ratio - 1) > TOLERANCE) {
-        flagged.push({ kind: 'flagged', code: 'CROSS_CHECK', detail: `${device}: ${channel} differs by more than ${TOLERANCE * 100} % from ${bookedBy ?? 'what was booked'} over minutes; see the gauges`, count: 1, device });
+        flagged.push({ kind: 'flagged', code: 'CROSS_CHECK', detail: `${device}: ${channel} differs by more than ${TOLERANCE * 100} % from ${bookedBy ?? 'what was booked'} over minutes; see the gauges`, count: 1, device, during: { from, to } });
       }
     }
     booked = { energy: 0, seconds: 0 };

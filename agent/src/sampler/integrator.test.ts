@@ -3,15 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { instant, seconds, watts } from '@joulebook/shared/units.js';
 import type { Channel, Reading } from '../sources/source.js';
 import { GPU_BOARD } from '../sources/power/sensors.js';
-import { energyBefore, integrator, type Span } from './integrator.js';
+import { energyBefore, integrator, within, type Span } from './integrator.js';
 
 const channel: Channel = { id: 'gpu0/power', device: 'gpu0', boundary: 'gpu', source: 'test', measures: 'power', sensor: GPU_BOARD };
 const meter: Channel = { ...channel, id: 'gpu0/energy', measures: 'counter' };
 const power = (at: number, value: number): Reading => ({ kind: 'reading', channel, at: instant(at), measures: 'power', power: watts(value) });
 const counter = (at: number, total: bigint, wrapsAt?: bigint): Reading => ({ kind: 'reading', channel: meter, at: instant(at), measures: 'counter', total, ...(wrapsAt !== undefined && { wrapsAt }) });
 
-function integrated(readings: readonly Reading[], period = 1, window?: { from: number; to: number }) {
-  const spans = integrator(() => seconds(period), window && { from: instant(window.from), to: instant(window.to) });
+function integrated(readings: readonly Reading[], period = 1) {
+  const spans = integrator(() => seconds(period));
   const all = readings.map((reading) => spans.accept(reading));
   return { spans: all.flatMap(({ span }) => span ?? []), gaps: all.flatMap(({ gap }) => gap ?? []), flagged: all.flatMap(({ flagged }) => flagged ?? []) };
 }
@@ -22,10 +22,28 @@ describe('power', () => {
     expect(total(integrated([power(0, 100), power(1, 200), power(3, 0)]).spans)).toBe((150 + 200) * 1e6);
   });
 
-  it('is cut at the window by interpolation', () => {
+  it('is cut at a window by interpolation', () => {
     // 100 W → 200 W over 10 s: in [2, 7] it runs from 120 W to 170 W.
-    const { spans } = integrated([power(0, 100), power(10, 200)], 10, { from: 2, to: 7 });
-    expect(spans).toMatchObject([{ from: 2, to: 7, microjoules: 145 * 5 * 1e6 }]);
+    const [span] = integrated([power(0, 100), power(10, 200)], 10).spans;
+    if (!span) throw new Error('no span');
+    expect(within(span, { from: instant(2), to: instant(7) })).toMatchObject({ from: 2, to: 7, microjoules: 145 * 5 * 1e6, ramp: { start: 120, end: 170 } });
+    expect(within(span, { from: instant(7) })).toMatchObject({ from: 7, to: 10, microjoules: 185 * 3 * 1e6 });
+    expect([within(span, { from: instant(10) }), within(span, { from: instant(-2), to: instant(0) })]).toEqual([undefined, undefined]);
+  });
+
+  it('has each of its µJ once in windows that follow each other, wherever they are cut', () => {
+    const watt = fc.integer({ min: 0, max: 1_500_000 }).map((milliwatts) => milliwatts / 1_000);
+    const moment = fc.integer({ min: -1_000, max: 8_000 }).map((ms) => ms / 1_000);
+    fc.assert(
+      fc.property(watt, watt, fc.boolean(), fc.uniqueArray(moment, { minLength: 1, maxLength: 6 }), (start, end, even, cuts) => {
+        const [span] = (even ? integrated([counter(0, 0n), counter(7, BigInt(Math.round(start * 1e6)))], 7) : integrated([power(0, start), power(7, end)], 7)).spans;
+        if (!span) throw new Error('no span');
+        const edges = [-2, ...cuts.toSorted((a, b) => a - b), 9].map(instant);
+        const parts = edges.slice(1).flatMap((to, index) => within(span, { from: edges[index] ?? to, to }) ?? []);
+        expect(total(parts)).toBe(span.microjoules);
+        expect(Math.min(...parts.map(({ microjoules }) => microjoules))).toBeGreaterThanOrEqual(0);
+      }),
+    );
   });
 
   it('is never bridged over more than five periods', () => {

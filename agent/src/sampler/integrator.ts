@@ -5,8 +5,8 @@
  * so the sum over a recording is within half a microjoule of the exact integral.
  */
 import type { Boundary } from '@joulebook/shared/slice.js';
-import { microjoules, seconds, watts, type Instant, type Microjoules, type Seconds, type Watts } from '@joulebook/shared/units.js';
-import type { Channel, Flagged, Reading } from '../sources/source.js';
+import { instant, microjoules, seconds, watts, type Instant, type Microjoules, type Seconds, type Watts } from '@joulebook/shared/units.js';
+import type { Channel, FlaggedDuring, Reading } from '../sources/source.js';
 import { frozenWatch, type FrozenWatch } from './frozen.js';
 
 export interface Span {
@@ -73,10 +73,23 @@ export function after(span: Span, at: Instant): Span | undefined {
   return { channel: span.channel, from: at, to: span.to, microjoules: left, variance: span.variance * share, ...(ramp && { ramp }), ...(shape && { shape }) };
 }
 
+/** The part of a span inside a window. Of windows that follow each other the parts' whole µJ add up to the span's. */
+export function within(span: Span, window: { readonly from: Instant; readonly to?: Instant }): Span | undefined {
+  const late = after(span, window.from);
+  const { to } = window;
+  if (!late || to === undefined || late.to <= to) return late;
+  if (to <= late.from) return undefined;
+  const behind = after(late, to);
+  // Both ends are looked up in the whole span: where a window ends, the next one begins.
+  const inside = microjoules(Math.round(energyBefore(span, to)) - Math.round(energyBefore(span, late.from)));
+  const shape = late.shape?.flatMap((piece) => within(piece, { from: late.from, to }) ?? []);
+  return { channel: span.channel, from: late.from, to, microjoules: inside, variance: late.variance - (behind?.variance ?? 0), ...(late.ramp && { ramp: { start: late.ramp.start, end: behind?.ramp?.start ?? late.ramp.end } }), ...(shape && { shape }) };
+}
+
 export interface Integrated {
   readonly span?: Span;
   readonly gap?: Gap;
-  readonly flagged?: Flagged;
+  readonly flagged?: FlaggedDuring;
 }
 
 export interface Integrator {
@@ -97,14 +110,14 @@ interface ChannelState {
 
 /**
  * @param periodOf the longest normal time between two readings of a channel
- * @param window energy outside it is left out; spans across its edges are cut by interpolation
+ * @param window at whose ends an error is asked for; spans go on outside of it, so that none depends on where a window ends
  */
 export function integrator(periodOf: (channel: Channel) => Seconds, window?: Window): Integrator {
   const channels = new Map<string, ChannelState>();
 
   const stateOf = (channel: Channel): ChannelState => {
     let state = channels.get(channel.id);
-    if (!state) channels.set(channel.id, (state = { last: undefined, broken: false, carry: 0, frozen: frozenWatch(), ends: window && Number.isFinite(window.to) ? [windowEnd(window.from), windowEnd(window.to)] : [] }));
+    if (!state) channels.set(channel.id, (state = { last: undefined, broken: false, carry: 0, frozen: frozenWatch(), ends: window ? [windowEnd(window.from), windowEnd(window.to)] : [] }));
     return state;
   };
 
@@ -113,13 +126,13 @@ export function integrator(periodOf: (channel: Channel) => Seconds, window?: Win
       const state = stateOf(reading.channel);
       const { last, broken } = state;
       // What lies at or before the last reading's time was integrated already; a second account of it would count it twice.
-      if (last && reading.at < last.at) return { flagged: outOfOrder(reading.channel) };
+      if (last && reading.at < last.at) return { flagged: outOfOrder(reading, last.at) };
       for (const end of state.ends) end.see(reading);
       const stuck = state.frozen.see(reading);
       if (stuck !== 'alive') {
         state.broken = true;
         state.last = reading;
-        return stuck === 'just froze' ? { flagged: froze(reading.channel) } : {};
+        return stuck === 'just froze' ? { flagged: froze(reading) } : {};
       }
       if (last && reading.at === last.at) {
         state.last = reading;
@@ -129,16 +142,15 @@ export function integrator(periodOf: (channel: Channel) => Seconds, window?: Win
       state.broken = false;
       if (!last) return {};
       const { channel } = reading;
-      if (broken || reading.at - last.at > gapThreshold(periodOf(channel))) return { gap: { channel, from: last.at, to: reading.at } };
+      const gap: Gap = { channel, from: last.at, to: reading.at };
+      if (broken || reading.at - last.at > gapThreshold(periodOf(channel))) return { gap };
       const drawn = drawnBetween(last, reading);
-      if (drawn && isAbsurd(drawn, channel, reading.at - last.at)) return { gap: { channel, from: last.at, to: reading.at }, flagged: absurdEnergy(channel) };
-      if (drawn === undefined) return { gap: { channel, from: last.at, to: reading.at }, flagged: counterReset(channel) };
-      const cut = clip({ channel, from: last.at, to: reading.at, ...drawn }, window);
-      if (!cut) return {};
-      const exact = cut.energy + state.carry;
+      if (drawn && isAbsurd(drawn, channel, reading.at - last.at)) return { gap, flagged: absurdEnergy(gap) };
+      if (drawn === undefined) return { gap, flagged: counterReset(gap) };
+      const exact = drawn.energy + state.carry;
       const booked = microjoules(Math.round(exact));
       state.carry = exact - booked;
-      return { span: { channel, from: cut.from, to: cut.to, microjoules: booked, variance: unseenVariance(last, reading), ...(cut.ramp && { ramp: cut.ramp }) } };
+      return { span: { channel, from: last.at, to: reading.at, microjoules: booked, variance: unseenVariance(last, reading), ...(drawn.ramp && { ramp: drawn.ramp }) } };
     },
     break(channel) {
       stateOf(channel).broken = true;
@@ -169,52 +181,42 @@ function drawnBetween(last: Reading, reading: Reading): Drawn | undefined {
   return undefined;
 }
 
-type Uncut = Drawn & { readonly channel: Channel; readonly from: Instant; readonly to: Instant };
-
-function clip(span: Uncut, window: Window | undefined): Uncut | undefined {
-  if (!window || (span.from >= window.from && span.to <= window.to)) return span;
-  if (span.to <= window.from || span.from >= window.to) return undefined;
-  const from = span.from < window.from ? window.from : span.from;
-  const to = span.to > window.to ? window.to : span.to;
-  const share = (to - from) / (span.to - span.from);
-  if (!span.ramp) return { ...span, from, to, energy: span.energy * share };
-  const { start, end } = span.ramp;
-  const powerAt = (at: Instant): number => start + ((end - start) * (at - span.from)) / (span.to - span.from);
-  const ramp = { start: watts(powerAt(from)), end: watts(powerAt(to)) };
-  return { ...span, from, to, ramp, energy: ((ramp.start + ramp.end) / 2) * (to - from) * 1e6 };
-}
-
 /** No device of a boundary draws more than this, in watts: what says so is a glitch of a counter, not energy. */
 const MOST_WATTS: Readonly<Record<Boundary, number>> = { gpu: 5_000, module: 20_000, cpu: 5_000, dram: 5_000, server: 100_000, meter: 10_000_000 };
 
 const isAbsurd = ({ energy }: Drawn, { boundary }: Channel, time: number): boolean => energy > MOST_WATTS[boundary] * time * 1e6 || !Number.isSafeInteger(Math.round(energy));
 
-const absurdEnergy = (channel: Channel): Flagged => ({
+const absurdEnergy = ({ channel, from, to }: Gap): FlaggedDuring => ({
   kind: 'flagged',
+  during: { from, to },
   code: 'ABSURD_ENERGY',
   detail: `${channel.id}: more energy than a ${channel.boundary} can draw lies between two readings; it is not believed and is missing coverage`,
   count: 1,
   device: channel.device,
 });
 
-const outOfOrder = (channel: Channel): Flagged => ({
+const outOfOrder = ({ channel, at }: Reading, last: Instant): FlaggedDuring => ({
   kind: 'flagged',
+  during: { from: at, to: last },
   code: 'TIME_WENT_BACK',
   detail: `${channel.id}: readings are stamped before ones that came in front of them; they are left out, since that time is integrated already`,
   count: 1,
   device: channel.device,
 });
 
-const froze = (channel: Channel): Flagged => ({
+const froze = ({ channel, at }: Reading): FlaggedDuring => ({
   kind: 'flagged',
+  // Nothing is known here of when it moves again.
+  during: { from: at, to: instant(Infinity) },
   code: 'FROZEN',
   detail: `${channel.id}: shows the same value for longer than a working sensor does; it is not believed until it moves`,
   count: 1,
   device: channel.device,
 });
 
-const counterReset = (channel: Channel): Flagged => ({
+const counterReset = ({ channel, from, to }: Gap): FlaggedDuring => ({
   kind: 'flagged',
+  during: { from, to },
   code: 'COUNTER_RESET',
   detail: `${channel.id}: the energy counter fell; what was drawn in between is missing coverage`,
   count: 1,

@@ -20,6 +20,7 @@ import { systemClock, type Clock } from '@joulebook/shared/clock.js';
 import { messageOf, UsageError } from '@joulebook/shared/errors.js';
 import { seconds, type Seconds } from '@joulebook/shared/units.js';
 import { Agent } from 'undici';
+import { z } from 'zod';
 import { isGzip } from './rename.js';
 import { distrust, readTls, stampOf, type TlsFiles } from './tls.js';
 import type { SendOutcome, Transport } from './transport.js';
@@ -92,8 +93,8 @@ export function httpTransport({ url, token, timeout = seconds(30), tls = {}, clo
       try {
         const sent = { ...headers, 'x-joulebook-sent': clock.wall().toFixed(3) };
         const response = await agent.request({ origin: address.origin, path: address.pathname, method: 'POST', headers: sent, body, signal: AbortSignal.any([signal, limit]) });
-        const answer = await response.body.text().catch(() => '');
-        return outcome(response.statusCode, reasonIn(withoutToken(answer)), retryAfter(response.headers['retry-after']));
+        const answer = readAnswer(withoutToken(await response.body.text().catch(() => '')));
+        return outcome(response.statusCode, answer, retryAfter(response.headers['retry-after']));
       } catch (error) {
         const remedy = distrust(error);
         if (remedy !== undefined) return { kind: 'retry', code: 'COLLECTOR_NOT_TRUSTED', reason: `${messageOf(error)}: ${remedy}` };
@@ -105,27 +106,37 @@ export function httpTransport({ url, token, timeout = seconds(30), tls = {}, clo
   };
 }
 
-function outcome(status: number, reason: string, after: Seconds | undefined): SendOutcome {
+function outcome(status: number, { reason, error, duplicate }: Answer, after: Seconds | undefined): SendOutcome {
   const said = `the collector answered ${status}${reason === '' ? '' : `: ${reason}`}`;
-  if (status === 200) return { kind: 'accepted' };
+  if (status === 200) return { kind: 'accepted', ...(duplicate !== undefined && { duplicate }) };
   if (status === 409) return { kind: 'rejected', code: 'STREAM_CONFLICT', reason: said };
-  if (REJECTED.has(status)) return { kind: 'rejected', code: 'BATCH_REJECTED', reason: said };
+  if (REJECTED.has(status)) return { kind: 'rejected', code: 'BATCH_REJECTED', reason: said, ...(error !== undefined && { said: error }) };
   if (FORBIDDEN.has(status)) return { kind: 'retry', code: 'COLLECTOR_REFUSES_TOKEN', reason: `${said}; give this agent a token of that collector`, after: SLOWLY };
   if (status === 429) return { kind: 'retry', code: 'COLLECTOR_LIMITS', reason: said, ...(after !== undefined && { after }) };
   if (BUSY.has(status) || status >= 500) return { kind: 'retry', code: 'COLLECTOR_BUSY', reason: said, ...(after !== undefined && { after }) };
   return { kind: 'retry', code: 'NOT_A_COLLECTOR', reason: `${said}; check the collector's address`, after: SLOWLY };
 }
 
-/** An answer of ours says `message`; of anything else the first words are better than nothing. */
-function reasonIn(answer: string): string {
-  let text = answer;
+/** What an answer of ours may say: `{"accepted":true,"duplicate":false}`, `{"error":"FACTS_TOO_OLD","message":"…"}`. */
+const ours = z.object({ message: z.string().optional(), error: z.string().optional(), duplicate: z.boolean().optional() });
+interface Answer {
+  readonly reason: string;
+  readonly error?: string | undefined;
+  readonly duplicate?: boolean | undefined;
+}
+
+/** Of a proxy's page, or plain text, the first words are better than nothing. */
+function readAnswer(text: string): Answer {
+  const { message = text, error, duplicate } = ours.safeParse(parsed(text)).data ?? {};
+  return { reason: message.replace(/[\s\p{C}]+/gu, ' ').trim().slice(0, LONGEST_REASON), error, duplicate };
+}
+
+function parsed(text: string): unknown {
   try {
-    const json: unknown = JSON.parse(answer);
-    if (typeof json === 'object' && json !== null && 'message' in json && typeof json.message === 'string') text = json.message;
+    return JSON.parse(text);
   } catch {
-    // Not JSON: a proxy's page, or plain text.
+    return undefined;
   }
-  return text.replace(/[\s\p{C}]+/gu, ' ').trim().slice(0, LONGEST_REASON);
 }
 
 /** Seconds, or a date (RFC 9110 §10.2.3). */

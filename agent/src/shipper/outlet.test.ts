@@ -20,6 +20,8 @@ let directory: string;
 let server: Server;
 let batches: Batch[];
 let refusing: boolean;
+/** Takes what comes and does not answer. */
+let losing: boolean;
 let refuse: ((batch: Batch) => boolean) | undefined;
 let logged: string[];
 let flagged: Flagged[];
@@ -29,9 +31,9 @@ const NOW = instant(1_800_000_005);
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'outlet-'));
-  [batches, logged, flagged, refusing, refuse, kept] = [[], [], [], false, undefined, 0];
+  [batches, logged, flagged, refusing, losing, refuse, kept] = [[], [], [], false, false, undefined, 0];
   server = createServer((request, response) => {
-    void answer(request).then((status) => response.writeHead(status, { 'retry-after': '0' }).end('{}'));
+    void answer(request).then((status) => (losing ? request.socket.destroy() : response.writeHead(status, { 'retry-after': '0' }).end('{}')));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
 });
@@ -81,19 +83,54 @@ it('makes batches of a bounded size, and of the age that is asked for', async ()
   expect(kept).toBe(12_000 * 10e6);
 });
 
-it('measures on while the disk can not be used, and writes and sends all of it afterwards', { timeout: 20_000 }, async () => {
-  // Where the spool should be stands a file: what a root may not write is hard to find.
-  await writeFile(join(directory, 'spool'), '');
+/** Where the spool should be stands a file: what a root may not write is hard to find. */
+const blockDisk = (): Promise<void> => writeFile(join(directory, 'spool'), '');
+const names = (): string[] => batches.map(({ stream, sequence }) => `${stream}/${sequence}`);
+
+it('measures on while neither disk nor collector can be used, and writes and sends all of it afterwards', { timeout: 20_000 }, async () => {
+  await blockDisk();
+  refusing = true;
   const out = await begin();
   for (let count = 0; count < 5; count += 1) out.put([fact(count * 10e6, 2 ** count)]);
   await vi.waitFor(() => expect(logged.join()).toContain('wait in memory'));
   expect(out.state).toMatchObject({ memoryBatches: 5, spooledBatches: 0 });
   expect(kept).toBe(0);
   await rm(join(directory, 'spool'));
+  refusing = false;
   await vi.waitFor(() => expect(energy()).toBe(31), { timeout: 15_000, interval: 50 });
   expect(out.state.memoryBatches).toBe(0);
-  expect(batches.map(({ sequence }) => sequence)).toEqual([0, 1, 2, 3, 4]);
   await out.close(seconds(1));
+});
+
+it('sends past a disk that can not be used, as things are made', { timeout: 20_000 }, async () => {
+  await blockDisk();
+  const out = await begin();
+  for (let count = 0; count < 5; count += 1) out.put([fact(count * 10e6, 2 ** count)]);
+  await vi.waitFor(() => expect(energy()).toBe(31), { timeout: 15_000, interval: 50 });
+  expect(batches.map(({ sequence }) => sequence)).toEqual([0, 1, 2, 3, 4]);
+  await vi.waitFor(() => expect(out.state.memoryBatches).toBe(0));
+  expect(kept).toBe(50e6);
+  expect(logged.filter((line) => line.includes('go from memory to the collector'))).toHaveLength(1);
+  await out.close(seconds(1));
+});
+
+it('keeps the name of what went past the disk without an answer, so that it is not counted twice', { timeout: 20_000 }, async () => {
+  await blockDisk();
+  losing = true;
+  const out = await begin();
+  for (let count = 0; count < 3; count += 1) out.put([fact(count * 10e6, 2 ** count)]);
+  // The collector has the first one, and its answer did not come.
+  await vi.waitFor(() => expect(batches).toHaveLength(1), { timeout: 10_000 });
+  await rm(join(directory, 'spool'));
+  losing = false;
+  await vi.waitFor(() => expect(new Set(names()).size).toBe(3), { timeout: 15_000, interval: 50 });
+  await out.close(seconds(1));
+  const [first = ''] = names();
+  expect(names().filter((name) => name === first).length).toBeGreaterThan(1);
+  // Each name has one content, and the numbers of each stream have no holes.
+  expect([...new Map(batches.map((batch) => [`${batch.stream}/${batch.sequence}`, JSON.stringify(batch.slices)])).values()].toSorted()).toEqual([0, 1, 2].map((count) => JSON.stringify([fact(count * 10e6, 2 ** count)])).toSorted());
+  const rest = [...new Set(names())].filter((name) => name !== first);
+  expect(rest.map((name) => name.split('/')[1])).toEqual(['0', '1']);
 });
 
 it('gives up the oldest in memory when that is full, and accounts for them', async () => {

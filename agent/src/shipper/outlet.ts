@@ -3,31 +3,21 @@
  *
  *     put ─▶ batch ─▶ inlet (memory) ─▶ spool (disk) ─▶ shipper ─▶ collectors
  *
- * The spool is opened as soon as its disk can be used; until then batches wait in memory.
+ * The spool is opened as soon as its disk can be used; until then batches wait in memory, or go past it to the collector.
  */
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { encodeBatch, SCHEMA_VERSION, type HostFacts } from '@joulebook/shared/batch.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
-import { elapsed, seconds, type Instant, type Seconds } from '@joulebook/shared/units.js';
+import { elapsed, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import type { Flagged, LiveContext } from '../sources/source.js';
 import { Inlet, type Facts } from '../spool/inlet.js';
 import type { Loss } from '../spool/losses.js';
 import { openSpool, type Spool, type SpoolOptions } from '../spool/spool.js';
-import { failover } from './failover.js';
-import { httpTransport } from './http.js';
+import { transportTo, type Collectors } from './collectors.js';
 import { lossFlags } from './loss-flags.js';
 import { shipper, type Shipper, type ShipperCounts } from './shipper.js';
-import type { TlsFiles } from './tls.js';
-import type { Transport } from './transport.js';
-
-export interface Collectors {
-  /** The first that works is kept to. They must share a store. */
-  readonly urls: readonly string[];
-  readonly token?: string | undefined;
-  readonly tls?: TlsFiles | undefined;
-}
 
 export interface OutletOptions {
   readonly node: string;
@@ -71,16 +61,16 @@ export interface Outlet {
   readonly state: OutletState;
 }
 
+/** How long the disk is left alone while a batch goes past it; the last try of an agent that ends has no more. */
+const PAST_MS = 4000;
 const NOTHING_SENT: ShipperCounts = { accepted: 0, rejected: 0, retried: 0 };
 /** A collector takes no more slices than so many in one batch. */
 const SLICES_PER_BATCH = 5_000;
-/** Where there is another to turn to, one that does not answer is not waited for as long: live data would come late. */
-const TIMEOUT_AMONG_SEVERAL = seconds(8);
 
 /** @throws TelemetryError when another agent holds the spool; UsageError when a collector can't be used as configured */
 export async function outlet(options: OutletOptions): Promise<Outlet> {
   const { log, node } = options;
-  const transport = transportTo(options);
+  const transport = transportTo(options.collectors, ({ description }) => log.warn(`batches go to the ${description} now`));
   const stop = new AbortController();
   let opened: { readonly spool: Spool; readonly shipping: Shipper; readonly ended: Promise<void> } | undefined;
   let host: HostFacts | undefined;
@@ -108,7 +98,13 @@ export async function outlet(options: OutletOptions): Promise<Outlet> {
     return spool;
   }
 
-  const inlet = new Inlet({ open: async () => opened?.spool ?? open(), encode, spooled: ({ slices }) => options.kept(slices.reduce((latest, { to }) => Math.max(latest, to), 0)), failed: options.failed, log });
+  /** Where the disk refuses. A batch that is refused for good counts as lost. */
+  async function past(bytes: Uint8Array): Promise<'taken' | 'refused' | 'unknown'> {
+    const outcome = await transport.send(bytes, AbortSignal.timeout(PAST_MS));
+    return outcome.kind === 'accepted' ? 'taken' : outcome.kind === 'rejected' ? 'refused' : 'unknown';
+  }
+
+  const inlet = new Inlet({ open: async () => opened?.spool ?? open(), encode, past, spooled: ({ slices }) => options.kept(slices.reduce((latest, { to }) => Math.max(latest, to), 0)), failed: options.failed, log });
 
   function batch(): void {
     if (held.length === 0) return;
@@ -119,7 +115,7 @@ export async function outlet(options: OutletOptions): Promise<Outlet> {
   // A spool that another agent holds is said at once; a disk that can't be used is waited for.
   await open().catch((error: unknown) => {
     if (!(error instanceof TelemetryError) || error.code !== 'SPOOL_DISK') throw error;
-    log.warn(`${error.message} Measuring begins all the same; batches wait in memory.`, { code: error.code });
+    log.warn(`${error.message} Measuring begins all the same; batches wait in memory until the collector takes them.`, { code: error.code });
   });
 
   return {
@@ -149,9 +145,4 @@ export async function outlet(options: OutletOptions): Promise<Outlet> {
       return { memoryBatches: batches, memoryBytes: bytes, spooledBatches: opened?.spool.pending.records ?? 0, spoolBytes: opened?.spool.bytes ?? 0, lostBatches: opened?.spool.losses.batches ?? 0, spoolOpen: opened !== undefined, sent: opened?.shipping.counts ?? NOTHING_SENT };
     },
   };
-}
-
-function transportTo({ collectors: { urls, token, tls }, log }: OutletOptions): Transport {
-  const timeout = urls.length > 1 ? { timeout: TIMEOUT_AMONG_SEVERAL } : {};
-  return failover(urls.map((url) => httpTransport({ url, token, tls, ...timeout })), { switched: ({ description }) => log.warn(`batches go to the ${description} now`) });
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { decodeBatch, encodeBatch, SCHEMA_VERSION, type Batch } from '@joulebook/shared/batch.js';
+import { messageOf } from '@joulebook/shared/errors.js';
 import { instant, seconds } from '@joulebook/shared/units.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Loss } from '../spool/losses.js';
@@ -344,13 +345,25 @@ async function* recording(): AsyncGenerator<Batch> {
 describe('a delivery', () => {
   it('sends every batch, again where the collector was busy', async () => {
     answers = [{ status: 503, headers: { 'retry-after': '0' } }];
-    expect(await deliver(recording(), { url, token: TOKEN })).toBe(2);
+    expect(await deliver(recording(), { collectors: { urls: [url], token: TOKEN } })).toEqual({ batches: 2, duplicates: 0 });
     expect(received).toHaveLength(3);
+  });
+
+  it('counts what the collector had already', async () => {
+    answers = [{ status: 200, body: '{"accepted":true,"duplicate":true}' }, { status: 200, body: '{"accepted":true,"duplicate":false}' }];
+    expect(await deliver(recording(), { collectors: { urls: [url] } })).toEqual({ batches: 2, duplicates: 1 });
+  });
+
+  it('says what to do about facts that are no longer kept, where sending them again is of no use', async () => {
+    answers = [{ status: 200 }, { status: 400, body: '{"error":"FACTS_TOO_OLD","message":"facts of before 2026 are no longer kept."}' }];
+    const failed = await deliver(recording(), { collectors: { urls: [url] } }).catch(messageOf);
+    expect(failed).toMatch(/are no longer kept\. 1 batches did\. That collector will not take them: leave them out with --from, .*retentionRaw: forever.*joulebook report -$/);
+    expect(failed).not.toMatch(/\.\.|again/);
   });
 
   it('gives up with the reason when a batch is rejected or the collector stays away', async () => {
     answers = [{ status: 400, body: '{"message":"bad"}' }, { status: 401 }];
-    await expect(deliver(recording(), { url })).rejects.toMatchObject({ code: 'BATCH_REJECTED', remedy: 'abort' });
-    await expect(deliver(recording(), { url, patience: seconds(1) })).rejects.toMatchObject({ code: 'COLLECTOR_REFUSES_TOKEN' });
+    await expect(deliver(recording(), { collectors: { urls: [url] } })).rejects.toMatchObject({ code: 'BATCH_REJECTED', remedy: 'abort', message: expect.stringMatching(/: bad\. 0 batches did\. It would be rejected again/) as unknown });
+    await expect(deliver(recording(), { collectors: { urls: [url] }, patience: seconds(1) })).rejects.toMatchObject({ code: 'COLLECTOR_REFUSES_TOKEN', message: expect.stringMatching(/Run the same replay again to send the rest\.$/) as unknown });
   });
 });

@@ -4,7 +4,7 @@
  * There is no way to do without the check: who can't be known gets no token and no facts.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { messageOf, UsageError } from '@joulebook/shared/errors.js';
+import { codeOf, messageOf, UsageError } from '@joulebook/shared/errors.js';
 
 /** Paths of PEM files. */
 export interface TlsFiles {
@@ -55,6 +55,4 @@ const UNTRUSTED: Readonly<Record<string, string>> = {
 };
 
 /** What to do about an answer that could not be trusted; undefined for any other failure. */
-export function distrust(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? UNTRUSTED[error.code] : undefined;
-}
+export const distrust = (error: unknown): string | undefined => UNTRUSTED[codeOf(error) ?? ''];

@@ -66,6 +66,11 @@ export interface Flagged {
   readonly device?: string;
 }
 
+/** One that is about some time, or a moment: in a window of a recording that lies apart from it, it is not told. */
+export interface FlaggedDuring extends Flagged {
+  readonly during: { readonly from: Instant; readonly to: Instant };
+}
+
 /** Token counts absent when the source does not say them; never 0 for unknown. */
 export interface TokenCounts {
   /** Computed input where `cachedInput` is known; else all input the source speaks of. */

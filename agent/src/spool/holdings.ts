@@ -8,7 +8,8 @@
 import { statfs } from 'node:fs/promises';
 import { contentOfRecord } from './content.js';
 import { CursorFile } from './cursor.js';
-import { lostRecords } from './damage.js';
+import { deletedFolder, lostRecords } from './damage.js';
+import { syncDirectory } from './durable-file.js';
 import type { LossAccount, LostBatch } from './losses.js';
 import type { Segment } from './segment.js';
 import type { Settled } from './settled.js';
@@ -97,7 +98,8 @@ export class Holdings implements Found {
     this.settled.add(position);
     // Segments first: on a full disk that is what makes room for the cursor.
     await this.removeSettled();
-    if (this.#cursor.due(() => writeLater(() => this.#writeCursor()))) await this.#writeCursor();
+    // A cursor that lags costs a sending, a batch that waits for it costs the live data: the next settling tries again.
+    if (this.#cursor.due(() => writeLater(() => this.#writeCursor()))) await this.#writeCursor().catch(() => undefined);
   }
 
   async removeSettled(): Promise<void> {
@@ -117,10 +119,28 @@ export class Holdings implements Found {
     this.settled.add(first, end - 1);
   }
 
+  /** Its folder was deleted and is there again, empty: open segments are written anew, the others are gone. */
+  async writeAgain(): Promise<void> {
+    let lost = 0;
+    for (const { first, end, segment } of this.shelves.all()) {
+      if (segment) await segment.writeAgain(this.#directory);
+      else {
+        lost += this.settled.countOpen(first, end);
+        await this.losses.tellAgain((position) => position >= first && position < end && !this.settled.has(position));
+        this.settled.add(first, end - 1);
+      }
+    }
+    await syncDirectory(this.#directory);
+    this.#unsynced = false;
+    await this.removeSettled();
+    await this.#writeCursor();
+    this.#options.report?.(deletedFolder(this.#directory, lost));
+  }
+
   async close(): Promise<void> {
     try {
       if (this.#unsynced) await this.newest.sync();
-      if (this.#cursor.behind) await this.#writeCursor();
+      if (this.#cursor.behind) await this.#writeCursor().catch(() => undefined);
     } finally {
       this.#cursor.stop();
       await this.shelves.close();

@@ -47,7 +47,7 @@ export class Segment {
   /** What the scan found behind the last good record, and how many bytes. */
   readonly tail: Tail;
   readonly tailBytes: number;
-  readonly #file: FileHandle;
+  #file: FileHandle;
   readonly #entries: Entry[];
   #bytes: number;
   /** Bytes of a failed append may stand behind the last record; they are cut off before the next one. */
@@ -111,6 +111,30 @@ export class Segment {
 
   sync(): Promise<void> {
     return this.#file.datasync();
+  }
+
+  /** False where somebody has deleted its file: what is written to it then, nobody finds after this process. */
+  async isThere(): Promise<boolean> {
+    return (await this.#file.stat()).nlink > 0;
+  }
+
+  /** Writes what the deleted file held, and this process can still read, to a new one. */
+  async writeAgain(directory: string): Promise<void> {
+    const content = Buffer.alloc(this.#bytes);
+    const { bytesRead } = await this.#file.read(content, 0, content.length, 0);
+    if (bytesRead !== content.length) throw new Error(`segment ${this.first} has ${bytesRead} bytes left of ${content.length}`);
+    const path = segmentPath(directory, this.first);
+    const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o600);
+    try {
+      await file.appendFile(content);
+      await file.datasync();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    await this.#file.close();
+    this.#file = file;
+    this.#ragged = false;
   }
 
   /** Cuts off what stands behind the last good record. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Flagged } from '../sources/source.js';
+import { takeLock } from './lock.js';
 import { openSpool, type Spool, type SpoolOptions } from './spool.js';
 
 let directory: string;
@@ -140,6 +141,17 @@ describe('a spool', () => {
     await expect(using(directory, {}, async () => 'opened')).resolves.toBe('opened');
   });
 
+  it('watches a lock whose time lies ahead, and takes it over where nobody touches it', async () => {
+    const path = join(directory, 'lock');
+    const ahead = new Date(Date.now() + 3600_000);
+    await writeFile(path, JSON.stringify({ pid: 1, started: '1', namespace: 'of another boot' }));
+    await utimes(path, ahead, ahead);
+    const touching = setInterval(() => void utimes(path, ahead, new Date(Date.now() + 3600_000)), 50);
+    await expect(takeLock(directory, 300)).rejects.toThrow(/held by process 1/);
+    clearInterval(touching);
+    await (await takeLock(directory, 300)).release();
+  });
+
   it('takes over the lock of a process that is gone, whose id another process has by now', async () => {
     await writeFile(join(directory, 'lock'), await using(directory, {}, async () => {
       const held = await readFile(join(directory, 'lock'), 'utf8');
@@ -149,7 +161,75 @@ describe('a spool', () => {
   });
 });
 
+describe('whose folder is deleted while it is open', () => {
+  it('makes it again with what is unsent in it, says so, and goes on', async () => {
+    const where = join(directory, 'spool');
+    const reported: Flagged[] = [];
+    await using(where, { report: (flagged) => reported.push(flagged), cursorEveryMs: 0 }, async (spool) => {
+      for (const word of ['one', 'two']) await spool.append(text(word));
+      await spool.acknowledge(0);
+      const before = spool.stream;
+      await rm(where, { recursive: true });
+      await spool.append(text('three'));
+      expect(reported).toMatchObject([{ code: 'SPOOL_MADE_AGAIN', detail: expect.stringContaining('deleted while an agent ran on it; it was made again, and nothing is lost') as unknown }]);
+      expect(spool.stream).not.toBe(before);
+      await spool.append(text('four'));
+      expect(reported).toHaveLength(1);
+      await expect(openSpool(where)).rejects.toMatchObject({ code: 'SPOOL_LOCKED' });
+      await using(await killed(['0000000000000000.segment', 'cursor', 'stream'], where), {}, async (next) => expect(await drain(next)).toEqual(['two', 'three', 'four']));
+    });
+    await using(where, {}, async (spool) => expect(await drain(spool)).toEqual(['two', 'three', 'four']));
+  });
+
+  it('says how many batches are lost in what it had not open', async () => {
+    const reported: Flagged[] = [];
+    await using(directory, {}, async (spool) => void (await spool.append(text('one'))));
+    await using(directory, { segmentBytes: 1 }, async (spool) => void (await spool.append(text('two'))));
+    await using(directory, { segmentBytes: 1, report: (flagged) => reported.push(flagged) }, async (spool) => {
+      await rm(directory, { recursive: true });
+      await spool.append(text('three'));
+      expect(await drain(spool)).toEqual(['two', 'three']);
+      expect(reported).toMatchObject([{ code: 'SPOOL_DAMAGED', count: 1, detail: expect.stringContaining('1 unsent batches in it are lost') as unknown }]);
+    });
+  });
+
+  it('is held up only for as long as it can not be made', async () => {
+    const where = join(directory, 'folder', 'spool');
+    await using(where, {}, async (spool) => {
+      await rm(join(directory, 'folder'), { recursive: true });
+      await writeFile(join(directory, 'folder'), '');
+      await expect(spool.append(text('one'))).rejects.toMatchObject({ code: 'SPOOL_DISK', remedy: 'retry' });
+      await rm(join(directory, 'folder'));
+      await spool.appendNamed(Buffer.from('two'));
+      expect(await drain(spool)).toEqual(['two']);
+    });
+  });
+});
+
 describe('after a kill', () => {
+  it('sends all again where a digit of the cursor has changed, and loses nothing', async () => {
+    await using(directory, {}, async (spool) => {
+      for (const word of ['one', 'two', 'three']) await spool.append(text(word));
+      await spool.take();
+      await spool.acknowledge(0);
+    });
+    const cursor = await readFile(join(directory, 'cursor'), 'utf8');
+    expect(cursor).toMatch(/^acknowledged 0 #/);
+    await writeFile(join(directory, 'cursor'), cursor.replace(' 0 ', ' 1 '));
+    await using(directory, {}, async (spool) => expect(await drain(spool)).toEqual(['one', 'two', 'three']));
+  });
+
+  it('begins a new stream after a batch with a name of its own, and after one that was not written', async () => {
+    await using(directory, {}, async (spool) => {
+      await spool.append(batch);
+      const before = spool.stream;
+      await spool.appendNamed(Buffer.from('named'));
+      expect(spool.stream).not.toBe(before);
+      await spool.append(batch);
+      expect(await drain(spool)).toEqual([`${before}/0`, 'named', `${spool.stream}/0`]);
+    });
+  });
+
   it('sends a batch that told of losses once more where only the account was closed, and tells of nothing twice', async () => {
     const copy = await using(directory, { cursorEveryMs: 1e9 }, async (spool) => {
       // The first writing of the cursor is due at once, later ones are not.
@@ -266,12 +346,16 @@ it.skipIf(!hasPrlimit)('answers a disk that is full with `retry`, loses nothing 
   }
 });
 
-it('answers a directory that can not be written with `retry`', async () => {
+it('answers a directory that can not be written with `retry`, but goes on without a cursor', async () => {
   await writeFile(join(directory, 'file'), '');
   await expect(openSpool(join(directory, 'file', 'spool'))).rejects.toMatchObject({ code: 'SPOOL_DISK', remedy: 'retry' });
   await using(directory, {}, async (spool) => {
-    await spool.append(text('x'));
+    for (const word of ['x', 'y']) await spool.append(text(word));
     await mkdir(join(directory, 'cursor.tmp'));
-    await expect(spool.acknowledge(0)).rejects.toMatchObject({ code: 'SPOOL_DISK', remedy: 'retry' });
+    await spool.take();
+    await spool.acknowledge(0);
+    expect(await drain(spool)).toEqual(['y']);
   });
+  // Sent again: the acknowledgement did not reach the disk.
+  await using(directory, {}, async (spool) => expect(await drain(spool)).toEqual(['x', 'y']));
 });

@@ -84,7 +84,7 @@ export async function openSpool(directory: string, options: SpoolOptions = {}): 
 
 export class Spool {
   readonly directory: string;
-  readonly #lock: Lock;
+  #lock: Lock;
   readonly #holdings: Holdings;
   readonly #renamed: Renamed;
   readonly #turns: Turns;
@@ -161,7 +161,22 @@ export class Spool {
    * @throws TelemetryError `retry` when the disk refuses; nothing is kept and the number is not used up
    */
   append(make: (sequence: number, stream: string) => Uint8Array): Promise<number> {
-    return this.#turns.take(() => this.#append(make));
+    return this.#turns.take(async () => {
+      await this.#makeAgainIfDeleted();
+      return this.#append(make);
+    });
+  }
+
+  /**
+   * A batch that may be at the collector already, under a name that is not of this spool: it keeps that name. What is appended
+   * after it gets a new stream, so that none of the old one's numbers is left out.
+   */
+  appendNamed(payload: Uint8Array): Promise<number> {
+    return this.#turns.take(async () => {
+      await this.#makeAgainIfDeleted();
+      this.#stream = await newStream(this.directory, this.nextPosition + 1);
+      return this.#put(() => payload);
+    });
   }
 
   /**
@@ -276,12 +291,28 @@ export class Spool {
   }
 
   async #append(make: (sequence: number, stream: string) => Uint8Array): Promise<number> {
+    // One was begun for what follows a batch with a name of its own, and that batch was not written.
+    if (this.#stream.origin > this.nextPosition) this.#stream = await newStream(this.directory, this.nextPosition);
+    return this.#put(make);
+  }
+
+  async #put(make: (sequence: number, stream: string) => Uint8Array): Promise<number> {
     // Until the account on disk says so, a batch at this position would be taken for one that tells of losses.
     await this.#losses.write();
     const position = this.nextPosition;
     await this.#holdings.append(make(position - this.#stream.origin, this.#stream.id));
     for (const wake of this.#wake.splice(0)) wake();
     return position;
+  }
+
+  /** Somebody may have deleted the folder. Should making it fail, the next append tries again. */
+  async #makeAgainIfDeleted(): Promise<void> {
+    if (await this.#holdings.newest.isThere()) return;
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    await this.#lock.release();
+    this.#lock = await takeLock(this.directory);
+    await this.#holdings.writeAgain();
+    this.#stream = await newStream(this.directory, this.nextPosition);
   }
 
   /** Should the writing of the cursor fail, the next one tries again. */

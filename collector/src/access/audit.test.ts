@@ -32,8 +32,8 @@ it('is not flooded by many addresses', () => {
 });
 
 it('is silent only where the log is', () => {
-  opened('silent').changed({ event: 'token-revoked', id: '0123456789ab', by: 'token x', address: '::1' });
+  opened('silent').acted({ event: 'token-revoked', id: '0123456789ab' }, { by: 'token x', address: '::1' });
   expect(lines).toEqual([]);
-  opened('error').changed({ event: 'token-revoked', id: '0123456789ab', by: 'token x', address: '::1' });
+  opened('error').acted({ event: 'token-revoked', id: '0123456789ab' }, { by: 'token x', address: '::1' });
   expect(lines).toMatchObject([{ audit: true, event: 'token-revoked', id: '0123456789ab' }]);
 });

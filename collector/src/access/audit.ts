@@ -1,8 +1,10 @@
 /**
- * Lines about who was let in and who was not, in the log beside the others and told by `audit: true`. They are written whatever
- * `logLevel` says, unless it is `silent`. Tokens and their hashes are in none of them: ids name them.
+ * Lines about who was let in and who was not, and who changed, deleted or took away what, in the log beside the others and told
+ * by `audit: true`. They are written whatever `logLevel` says, unless it is `silent`. Tokens and their hashes are in none of them:
+ * ids name them.
  *
  *     {"level":30,"audit":true,"event":"token-created","id":"3f9a1c20b7de","scopes":["ingest:gpu-01"],"by":"token 77…"}
+ *     {"level":30,"audit":true,"event":"retained","by":"token 77…","facts":86400,"minutes":0,"hours":0,"factsSince":"2026-10-19T03:00:00.000Z"}
  *     {"level":40,"audit":true,"event":"refused","reason":"TOKEN_UNKNOWN","address":"10.0.0.9","untold":12}
  */
 import type { FastifyBaseLogger } from 'fastify';
@@ -22,21 +24,43 @@ export interface RefusedLine {
   readonly route?: string;
 }
 
+/** Who it was: a caller from an address, or the schedule. */
+export interface Actor {
+  readonly by: string;
+  readonly address?: string;
+}
+export type Act =
+  | { readonly event: 'token-created'; readonly id: string; readonly scopes: readonly string[] }
+  | { readonly event: 'token-revoked'; readonly id: string }
+  /** Rows deleted, and since when facts are kept now. */
+  | { readonly event: 'retained'; readonly facts: number; readonly minutes: number; readonly hours: number; readonly factsSince: string | null }
+  /** Of what is missing it was said that it is lost for good. */
+  | { readonly event: 'losses-accepted'; readonly node: string; readonly batches: number; readonly ranges: readonly Readonly<Record<string, unknown>>[] }
+  | { readonly event: 'backed-up'; readonly bytes: number }
+  | { readonly event: 'exported'; readonly bytes: number; readonly question: Readonly<Record<string, unknown>> }
+  | { readonly event: 'retain-failed' | 'backup-failed' | 'export-failed'; readonly error: string };
+
 export interface Audit {
-  changed(line: { readonly event: 'token-created' | 'token-revoked'; readonly id: string; readonly by: string; readonly address: string; readonly scopes?: readonly string[] }): void;
+  acted(act: Act, actor: Actor): void;
   /** At most 5 lines a minute of one address and 100 of all; `untold` counts those left out before. */
   refused(line: RefusedLine): void;
 }
 
 export function openAudit(log: FastifyBaseLogger, clock: Clock): Audit {
-  const lines = log.child({ audit: true }, log.level === 'silent' ? {} : { level: 'info' });
+  const lines = log.child({ audit: true });
+  // Of its own from here on, though the log's level changes while it runs.
+  lines.level = 'info';
+  const silent = (): boolean => log.level === 'silent';
   let since: number = clock.monotonic();
   let told = 0;
   let untold = 0;
   let ofAddress = new Map<string, number>();
   return {
-    changed: (line) => lines.info(line),
+    acted(act, actor) {
+      if (!silent()) lines.info({ ...act, ...actor });
+    },
     refused(line) {
+      if (silent()) return;
       if (clock.monotonic() - since >= WINDOW_SECONDS) {
         since = clock.monotonic();
         told = 0;

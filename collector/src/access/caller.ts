@@ -1,7 +1,7 @@
 /** Who asks: found out once for each request, by a token, by a client's certificate, or because only this machine can ask. */
 import { normalizeIP } from '@fastify/rate-limit';
 import type { FastifyRequest } from 'fastify';
-import type { Audit } from './audit.js';
+import type { Actor, Audit } from './audit.js';
 import { writes, type Need, type Scope } from './scope.js';
 
 export interface Caller {
@@ -29,6 +29,12 @@ export const LOCAL: Caller = { name: 'this machine', scopes: [{ may: 'admin' }] 
 
 /** One site of IPv6 is one address: its holder has 2^64 of them. */
 export const addressOf = (request: FastifyRequest): string => normalizeIP(request.ip, 64);
+
+/** Who shares a part of what there is for all: a token or certificate, wherever it is used; without them, an address. */
+export const senderOf = (request: FastifyRequest): string => (request.caller === null || request.caller === LOCAL ? addressOf(request) : request.caller.name);
+
+/** For the audit. */
+export const actorOf = (request: FastifyRequest): Actor => ({ by: request.caller?.name ?? '', address: addressOf(request) });
 
 /** Whether who asks may write facts of this node; where not, that is in the audit. */
 export function mayWrite(request: FastifyRequest, node: string): boolean {

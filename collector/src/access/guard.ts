@@ -22,6 +22,7 @@ import type { Tokens } from './tokens.js';
 
 const MINUTE_MS = 60_000;
 
+/** Read at each request. */
 export interface GuardSettings {
   readonly token: string | undefined;
   /** Of one token from one address. */
@@ -57,9 +58,9 @@ export async function guard(app: FastifyInstance, { settings, tokens, closed, au
   app.decorateRequest('caller', null);
   app.decorate('audit', audit);
   const identify = identifier(settings.token, tokens, clock);
-  const batches = app.createRateLimit({ max: settings.batchesPerMinute, timeWindow: MINUTE_MS, keyGenerator: perCaller });
-  const requests = app.createRateLimit({ max: settings.requestsPerMinute, timeWindow: MINUTE_MS, keyGenerator: perCaller });
-  const refusals = app.createRateLimit({ max: settings.refusalsPerMinute, timeWindow: MINUTE_MS, keyGenerator: addressOf });
+  const batches = app.createRateLimit({ max: () => settings.batchesPerMinute, timeWindow: MINUTE_MS, keyGenerator: perCaller });
+  const requests = app.createRateLimit({ max: () => settings.requestsPerMinute, timeWindow: MINUTE_MS, keyGenerator: perCaller });
+  const refusals = app.createRateLimit({ max: () => settings.refusalsPerMinute, timeWindow: MINUTE_MS, keyGenerator: addressOf });
 
   async function notKnown(request: FastifyRequest, reply: FastifyReply, refusal: Refusal, token: string | undefined): Promise<undefined> {
     const counted = await refusals(request);

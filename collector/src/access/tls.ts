@@ -1,6 +1,6 @@
 /**
  * HTTPS, with certificates of clients where a CA for them is named. The files are read again on SIGHUP and when one of them
- * changed; files that don't fit together change nothing but the log.
+ * changed; files that don't fit together, or hold a certificate that is not valid now in the place of one that is, change nothing but the log.
  */
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -8,11 +8,12 @@ import { createServer as createPlain, type RequestListener, type Server } from '
 import { createServer as createSecure, type Server as SecureServer, type ServerOptions } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import type { FastifyBaseLogger } from 'fastify';
-import { messageOf, UsageError } from '@joulebook/shared/errors.js';
+import { codeOf, messageOf, UsageError } from '@joulebook/shared/errors.js';
 import type { Audit } from './audit.js';
 
 const LOOK_EVERY_MS = 30_000;
 const SOON_MS = 14 * 86_400_000;
+const GONE: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
 
 export interface TlsSettings {
   readonly tlsCert: string | undefined;
@@ -75,9 +76,19 @@ async function readMaterial({ tlsCert, tlsKey, tlsClientCa }: TlsSettings): Prom
   return { cert, key, ca: tlsClientCa === undefined ? undefined : ca, stamp: stampOf(cert, key, ca), caStamp: stampOf(ca) };
 }
 
-function warnOfExpiry({ cert }: Material, log: FastifyBaseLogger): void {
+/** Why clients take this certificate for none, if they do. */
+function untimely({ cert }: Material): string | undefined {
   const [own] = certificatesIn(cert);
-  if (own && Date.parse(own.validTo) < Date.now() + SOON_MS) log.warn({ expires: own.validTo }, 'the certificate of this collector has expired or is about to; renew it, no restart is needed');
+  if (!own) return undefined;
+  if (Date.parse(own.validTo) <= Date.now()) return `expired at ${own.validTo}`;
+  return Date.parse(own.validFrom) > Date.now() ? `is not valid before ${own.validFrom}` : undefined;
+}
+
+function warnOfExpiry(material: Material, log: FastifyBaseLogger): void {
+  const [own] = certificatesIn(material.cert);
+  const now = untimely(material);
+  if (own && now !== undefined) log.warn({ expires: own.validTo }, `the certificate of this collector ${now}: clients refuse it; put a valid one in its place, no restart is needed`);
+  else if (own && Date.parse(own.validTo) < Date.now() + SOON_MS) log.warn({ expires: own.validTo }, 'the certificate of this collector is about to expire; renew it, no restart is needed');
 }
 
 const contextOf = ({ cert, key, ca }: Material): Pick<ServerOptions, 'cert' | 'key' | 'ca'> => ({ cert, key, ...(ca !== undefined && { ca }) });
@@ -89,10 +100,19 @@ export async function openTls(settings: TlsSettings, log: FastifyBaseLogger, aud
   warnOfExpiry(material, log);
   const servers: SecureServer[] = [];
 
-  async function reload(): Promise<void> {
+  /** Said once, however often the files are looked at; and again to whoever asks. */
+  let said: string | undefined;
+  async function reload(asked: boolean): Promise<void> {
     try {
       const read = await readMaterial(settings);
-      if (!read || !material || read.stamp === material.stamp) return;
+      if (!read || !material) return;
+      if (read.stamp === material.stamp) {
+        said = undefined;
+        return;
+      }
+      const fault = untimely(read);
+      if (fault !== undefined && untimely(material) === undefined) throw new UsageError([`tlsCert: the certificate in ${settings.tlsCert ?? ''} ${fault}`]);
+      said = undefined;
       const othersTrusted = read.caStamp !== material.caStamp;
       material = read;
       for (const server of servers) {
@@ -103,11 +123,13 @@ export async function openTls(settings: TlsSettings, log: FastifyBaseLogger, aud
       log.info('the certificates were read again');
       warnOfExpiry(read, log);
     } catch (error) {
-      log.error({ error: messageOf(error) }, 'the certificates can not be read again; those of before stay in use');
+      const message = messageOf(error);
+      if (asked || message !== said) log.error({ error: message }, 'the certificates can not be used; those of before stay in use');
+      said = message;
     }
   }
 
-  const looking = setInterval(() => void reload(), LOOK_EVERY_MS).unref();
+  const looking = setInterval(() => void reload(false), LOOK_EVERY_MS).unref();
   const current = material;
   return {
     secure: true,
@@ -115,12 +137,14 @@ export async function openTls(settings: TlsSettings, log: FastifyBaseLogger, aud
       const clients = settings.tlsClientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: settings.tlsClientCertificate === 'required' };
       const server = createSecure({ ...options, ...contextOf(material ?? current), ...clients }, listener);
       server.on('tlsClientError', (error, socket) => {
-        audit.refused({ event: 'handshake', address: socket.remoteAddress, reason: 'code' in error && typeof error.code === 'string' ? error.code : messageOf(error) });
+        // Who hangs up before it is known who they are was refused nothing: an agent that stops, a probe of a port.
+        if (GONE.has(codeOf(error) ?? '')) return;
+        audit.refused({ event: 'handshake', address: socket.remoteAddress, reason: codeOf(error) ?? messageOf(error) });
       });
       servers.push(server);
       return server;
     },
-    reload,
+    reload: () => reload(true),
     close: () => clearInterval(looking),
   };
 }

@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -117,6 +118,26 @@ describe('tokens', () => {
     expect(faults.map(String)).toEqual([expect.stringContaining('0123456789ab.json is no token')]);
     await expect(opened()).rejects.toMatchObject({ code: 'TOKENS_UNREADABLE' });
   });
+
+  it('are read from files alone: a pipe, a device, a folder and a loop of links are named, left alone, and keep nobody waiting', async () => {
+    const { token, text } = await (await opened()).create(reader);
+    const odd = ['pipe', 'zero', 'loop', 'folder'].map((name) => join(folder, `${name}.json`));
+    const [pipe = '', zero = '', loop = '', inner = ''] = odd;
+    execFileSync('mkfifo', [pipe, join(folder, `${token.id}.used`)]);
+    await symlink('/dev/zero', zero);
+    await symlink('loop.json', loop);
+    await mkdir(inner);
+    const told: string[] = [];
+    const tokens = await openTokens(folder, clock, never, (message) => told.push(message));
+    for (passed = 2; passed < 6; passed += 2) expect(await kindOf(tokens, text)).toBe('valid');
+    expect(await tokens.list()).toMatchObject([{ id: token.id, lastUsed: undefined }]);
+    expect(told.toSorted()).toEqual([...odd, join(folder, `${token.id}.used`)].toSorted().map((path) => expect.stringContaining(`${path} is `) as unknown));
+    expect(told.toSorted().join()).toMatch(/folder\.json is a folder.*loop\.json is a loop of links.*pipe\.json is a pipe.*zero\.json is a device/s);
+    // A token that is kept elsewhere and linked, as secrets are, is one.
+    await rename(join(folder, `${token.id}.json`), join(parent, 'elsewhere'));
+    await symlink(join(parent, 'elsewhere'), join(folder, `${token.id}.json`));
+    expect(await kindOf(await openTokens(folder, clock, never), text)).toBe('valid');
+  }, 10_000);
 
   it('are not taken under the name of another', async () => {
     const tokens = await opened();

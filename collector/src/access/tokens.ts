@@ -9,11 +9,12 @@
  * and nothing that one of them writes brings back what another has removed. Each change of a name changes the folder's
  * time, so a collector sees with one look a second whether there is anything to read. What it can't read changes nothing.
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { Clock } from '@joulebook/shared/clock.js';
-import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
+import { codeOf, messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { formatScope, parseScope, type Scope } from './scope.js';
 import { digest, isDigestOf, newTokenText, tokenId } from './token.js';
 
@@ -55,13 +56,40 @@ export interface Tokens {
   revoke(id: string): Promise<boolean>;
 }
 
-const codeOf = (error: unknown): string | undefined => (error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined);
+type Warn = (path: string, message: string) => undefined;
+
 const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
 const milliseconds = (clock: Clock): number => clock.wall() * 1000;
 
-async function readKnown(path: string): Promise<Known | undefined> {
+/** What opening says of what is not to be read, and what that is. */
+const ODD: Readonly<Record<string, string>> = { ELOOP: 'a loop of links', ENXIO: 'a socket or a device', EISDIR: 'a folder' };
+
+/**
+ * Never waits: reading a pipe would, for ever, and a device has no end.
+ * @returns undefined for what is no file; `warn` is told
+ */
+async function textOf(path: string, warn: Warn): Promise<string | undefined> {
+  const leave = (what: string): undefined => warn(path, `${path} is ${what}, no file of a token, and is left alone. Remove it.`);
   try {
-    const { hash, scopes, created, expires, id, note } = kept.parse(JSON.parse(await readFile(path, 'utf8')));
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stats = await file.stat();
+      return stats.isFile() ? await file.readFile('utf8') : leave(stats.isFIFO() ? 'a pipe' : stats.isDirectory() ? 'a folder' : 'a device');
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const odd = ODD[codeOf(error) ?? ''];
+    if (odd === undefined) throw error;
+    return leave(odd);
+  }
+}
+
+async function readKnown(path: string, warn: Warn): Promise<Known | undefined> {
+  try {
+    const text = await textOf(path, warn);
+    if (text === undefined) return undefined;
+    const { hash, scopes, created, expires, id, note } = kept.parse(JSON.parse(text));
     if (`${id}.json` !== basename(path)) throw new Error(`it is of token ${id}`);
     return { id, note, hash: Buffer.from(hash, 'hex'), scopes: scopes.map(parseScope), created: new Date(created), expires: expires === undefined ? undefined : new Date(expires) };
   } catch (cause) {
@@ -71,9 +99,9 @@ async function readKnown(path: string): Promise<Known | undefined> {
   }
 }
 
-async function readUsed(path: string): Promise<Date | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => '');
-  const at = new Date(text.trim());
+async function readUsed(path: string, warn: Warn): Promise<Date | undefined> {
+  const text = await textOf(path, warn).catch(() => undefined);
+  const at = new Date(text?.trim() ?? '');
   return Number.isNaN(at.getTime()) ? undefined : at;
 }
 
@@ -116,21 +144,27 @@ const stampOf = async (folder: string): Promise<{ readonly stamp: string; readon
   }
 };
 
-async function lookInto(folder: string, now: number): Promise<Look | null> {
+async function lookInto(folder: string, now: number, warn: Warn): Promise<Look | null> {
   const before = await stampOf(folder);
   if (before === null) return null;
   const names = (await readdir(folder)).filter((name) => name.endsWith('.json') && !name.startsWith('.'));
-  const read = await Promise.all(names.map((name) => readKnown(join(folder, name))));
+  const read = await Promise.all(names.map((name) => readKnown(join(folder, name), warn)));
   return { stamp: Math.abs(now - before.changed) < UNSETTLED_MS ? undefined : before.stamp, known: new Map(read.flatMap((token) => (token ? [[token.id, token] as const] : []))) };
 }
 
 /**
  * @param folder undefined: none are kept, e.g. because the store itself keeps nothing
  * @param onFault told once when the folder can't be read any more; what was known holds on
+ * @param onOdd told once of each name in the folder that is no file
  * @throws TelemetryError (`abort`) for a token that can't be read
  */
-export async function openTokens(folder: string | undefined, clock: Clock, onFault: (error: unknown) => void): Promise<Tokens> {
-  let look: Look | null = folder === undefined ? null : await lookInto(folder, milliseconds(clock));
+export async function openTokens(folder: string | undefined, clock: Clock, onFault: (error: unknown) => void, onOdd: (message: string) => void = () => undefined): Promise<Tokens> {
+  const odd = new Set<string>();
+  const warn: Warn = (path, message) => {
+    if (!odd.has(path)) onOdd(message);
+    odd.add(path);
+  };
+  let look: Look | null = folder === undefined ? null : await lookInto(folder, milliseconds(clock), warn);
   let everKept = look !== null;
   let looked: number = clock.monotonic();
   let looking: Promise<void> | undefined;
@@ -140,7 +174,7 @@ export async function openTokens(folder: string | undefined, clock: Clock, onFau
   async function lookAgain(path: string): Promise<void> {
     try {
       const { stamp } = (await stampOf(path)) ?? {};
-      if (stamp === undefined || look?.stamp !== stamp) look = await lookInto(path, milliseconds(clock));
+      if (stamp === undefined || look?.stamp !== stamp) look = await lookInto(path, milliseconds(clock), warn);
       everKept ||= look !== null;
       faulty = false;
     } catch (error) {
@@ -170,7 +204,7 @@ export async function openTokens(folder: string | undefined, clock: Clock, onFau
     if (now - (used.get(id) ?? 0) < USED_EVERY_MS) return;
     used.set(id, now);
     // A disk that can't be written keeps nobody out.
-    writeFile(join(where(), `${id}.used`), `${new Date(now).toISOString()}\n`, { mode: 0o600 }).catch(() => undefined);
+    writeFile(join(where(), `${id}.used`), `${new Date(now).toISOString()}\n`, { mode: 0o600, flag: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK }).catch(() => undefined);
   }
 
   return {
@@ -191,7 +225,7 @@ export async function openTokens(folder: string | undefined, clock: Clock, onFau
     async list() {
       await refresh(true);
       const known = [...(look?.known.values() ?? [])].toSorted((a, b) => a.created.getTime() - b.created.getTime() || a.id.localeCompare(b.id));
-      return Promise.all(known.map(async ({ hash: _hash, ...token }) => ({ ...token, lastUsed: await readUsed(join(where(), `${token.id}.used`)) })));
+      return Promise.all(known.map(async ({ hash: _hash, ...token }) => ({ ...token, lastUsed: await readUsed(join(where(), `${token.id}.used`), warn) })));
     },
     async create({ scopes, expires, note }) {
       const path = where();

@@ -6,6 +6,7 @@ import { messageOf, TelemetryError, UsageError } from '@joulebook/shared/errors.
 import { BOUNDARIES } from '@joulebook/shared/slice.js';
 import { epochMicros, toEpochMicros } from '@joulebook/shared/units.js';
 import type { Metrics } from '../ingest/metrics.js';
+import type { StoreHealth } from '../ingest/store-health.js';
 import type { Report } from '../join/report.js';
 import { buildReport, measureBoundaries } from '../report/build.js';
 import type { Boundaries } from '../report/boundaries.js';
@@ -49,12 +50,13 @@ function onceASecond<T>(clock: Clock, work: () => Promise<T>): () => Promise<T> 
 
 export interface Reading {
   readonly store: Store;
+  readonly health: StoreHealth;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly defaults: Defaults;
 }
 
-export function serveApi(app: FastifyInstance, { store, metrics, clock, defaults }: Reading): void {
+export function serveApi(app: FastifyInstance, { store, health, metrics, clock, defaults }: Reading): void {
   app.get('/v1/report', READ, async (request) => buildReport(store, parseRequest(saidOf(request.query), defaults, ''), ''));
 
   const answers = onceASecond(clock, () =>
@@ -66,9 +68,10 @@ export function serveApi(app: FastifyInstance, { store, metrics, clock, defaults
   app.get('/healthz', OPEN, async () => ({ ok: true }));
 
   app.get('/readyz', OPEN, async (_request, reply) => {
-    if (await answers()) return { ok: true };
+    const trouble = (await answers()) ? health.trouble() : 'The store does not answer; the log of the collector says why.';
+    if (trouble === undefined) return { ok: true };
     void reply.code(503);
-    return { ok: false, error: 'STORE_FAILED', message: 'The store does not answer; the log of the collector says why.' };
+    return { ok: false, error: 'STORE_FAILED', message: trouble };
   });
 
   app.get('/metrics', READ, async (_request, reply) => {

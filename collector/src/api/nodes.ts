@@ -1,4 +1,4 @@
-/** Which nodes send, what of theirs is missing, and how far their clocks are off: `GET /v1/nodes`, `GET /v1/streams`, /metrics. */
+/** Which nodes send, what of theirs is missing, and how far their clocks are off: `GET /v1/nodes`, /metrics. */
 import type { FastifyInstance } from 'fastify';
 import { fromEpochMicros, toIso, type EpochMicros, type Seconds } from '@joulebook/shared/units.js';
 import { isOff, type ClockOffsets } from '../ingest/clock-offsets.js';
@@ -33,12 +33,6 @@ export function serveNodes(app: FastifyInstance, { store, metrics, clocks }: { r
     });
     return { nodes };
   });
-
-  app.get('/v1/streams', READ, async () => ({
-    streams: (await store.streams()).map((stream) => ({
-      ...stream, lastSeen: timeOf(stream.lastSeen), missing: stream.missing.map(({ first, last, since }) => ({ first, last, count: last - first + 1, since: timeOf(since) })),
-    })),
-  }));
 
   const lacking = async () => [...missingByNode(await store.streams())];
   metrics.gauge({ name: 'joulebook_missing_sequences', help: 'Batches that a node numbered and the store does not have.', labels: ['node'] }, async () =>

@@ -1,13 +1,13 @@
 /**
- * `/v1/tokens`, for admins, and `/v1/access`, by which anybody who is known learns what they may do. A token's text is in one
- * answer only, the one to its making.
+ * `/v1/tokens`, for admins, and `/v1/access`, by which anybody who is known learns what they may do, and with `?node=NAME` whether
+ * they may send facts of that node. A token's text is in one answer only, the one to its making.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Audit } from '../access/audit.js';
-import { addressOf, LOCAL } from '../access/caller.js';
+import { actorOf, LOCAL } from '../access/caller.js';
 import type { Refusal } from '../access/refusal.js';
-import { formatScope, parseScope } from '../access/scope.js';
+import { formatScope, parseScope, writes } from '../access/scope.js';
 import type { Token, Tokens } from '../access/tokens.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
@@ -65,8 +65,6 @@ export function readWanted(body: unknown): TokenWanted {
   return read.data;
 }
 
-const by = (request: FastifyRequest): { by: string; address: string } => ({ by: request.caller?.name ?? '', address: addressOf(request) });
-
 /** Where nobody has to say who they are, any program of this machine could lock the others out. */
 function refuseLocal(request: FastifyRequest, reply: FastifyReply): Refusal | undefined {
   if (request.caller !== LOCAL) return undefined;
@@ -76,7 +74,10 @@ function refuseLocal(request: FastifyRequest, reply: FastifyReply): Refusal | un
 
 export function serveTokens(app: FastifyInstance, tokens: Tokens, audit: Audit, clock: Clock): void {
   const book = tokenBook(tokens, clock);
-  app.get('/v1/access', { config: { needs: 'any' } }, async ({ caller }) => ({ caller: caller?.name ?? null, scopes: (caller?.scopes ?? []).map(formatScope) }));
+  app.get<{ Querystring: { node?: string | string[] } }>('/v1/access', { config: { needs: 'any' } }, async ({ caller, query: { node } }) => {
+    const scopes = caller?.scopes ?? [];
+    return { caller: caller?.name ?? null, scopes: scopes.map(formatScope), ...(typeof node === 'string' && { node, mayIngest: writes(scopes, node) }) };
+  });
 
   // Its own parser: bodies of batches are larger, and read as bytes.
   void app.register(async (scope) => {
@@ -90,7 +91,7 @@ export function serveTokens(app: FastifyInstance, tokens: Tokens, audit: Audit, 
       if (refusal) return refusal;
       const made = await kept(() => book.create(readWanted(request.body)), reply);
       if ('error' in made) return made;
-      audit.changed({ event: 'token-created', id: made.id, scopes: made.scopes, ...by(request) });
+      audit.acted({ event: 'token-created', id: made.id, scopes: made.scopes }, actorOf(request));
       void reply.code(201);
       return made;
     });
@@ -103,7 +104,7 @@ export function serveTokens(app: FastifyInstance, tokens: Tokens, audit: Audit, 
         void reply.code(404);
         return { error: 'NO_SUCH_TOKEN', message: `There is no token ${id.slice(0, 20)}.` } satisfies Refusal;
       }
-      audit.changed({ event: 'token-revoked', id, ...by(request) });
+      audit.acted({ event: 'token-revoked', id }, actorOf(request));
       return { revoked: id };
     });
   });

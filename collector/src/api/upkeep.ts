@@ -5,15 +5,17 @@
  *   GET  /v1/backup   admin   the store of this moment as a file, which is a store
  *   POST /v1/retain   admin   retention now
  *
- * Files are made beside the store first, so that an answer that has begun is whole and its memory bounded.
+ * Each is in the audit: who, what, and how it ended. Files are made beside the store first, so that an answer that has begun is whole and its memory bounded.
  */
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { UsageError } from '@joulebook/shared/errors.js';
+import { messageOf, UsageError } from '@joulebook/shared/errors.js';
+import type { EpochMicros } from '@joulebook/shared/units.js';
+import { actorOf } from '../access/caller.js';
 import { formatTime, parseTime } from '../join/times.js';
 import type { Said } from '../report/request.js';
 import { EXPORT_FORMATS, RESOLUTIONS, type ExportQuestion } from '../store/duckdb-export.js';
@@ -58,14 +60,23 @@ export function parseExport(said: Said, prefix: '--' | ''): ExportQuestion {
   return { format, kind, resolution, from, to };
 }
 
+interface FileWanted {
+  readonly name: string;
+  readonly type: string;
+  readonly make: (path: string) => Promise<unknown>;
+  /** Told before the first byte is sent. */
+  readonly made: (bytes: number) => void;
+}
+
 /** Makes a file in a folder of its own, sends it, and leaves nothing behind. */
-async function sendFile(reply: FastifyReply, beside: string, name: string, type: string, make: (path: string) => Promise<unknown>): Promise<FastifyReply> {
+async function sendFile(reply: FastifyReply, beside: string, { name, type, make, made }: FileWanted): Promise<FastifyReply> {
   const folder = await mkdtemp(join(beside, '.joulebook-'));
   const clear = (): Promise<void> => rm(folder, { recursive: true, force: true });
   const path = join(folder, name);
   try {
     await make(path);
     const { size } = await stat(path);
+    made(size);
     const file = createReadStream(path);
     file.once('close', () => void clear());
     return await reply.headers({ 'content-type': type, 'content-length': size, 'content-disposition': `attachment; filename="${name}"` }).send(file);
@@ -88,12 +99,37 @@ export interface UpkeepApi {
 export function serveUpkeep(app: FastifyInstance, { store, path, settings }: UpkeepApi): void {
   const beside = path === ':memory:' ? tmpdir() : dirname(path);
 
+  /** What fails is in the audit too: it may have been done in part. */
+  async function audited<T>(request: FastifyRequest, failed: 'export-failed' | 'backup-failed' | 'retain-failed', work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      app.audit.acted({ event: failed, error: messageOf(error) }, actorOf(request));
+      throw error;
+    }
+  }
+
   app.get('/v1/export', READ, async (request, reply) => {
     const question = parseExport(saidOf(request.query), '');
-    return sendFile(reply, beside, `joulebook-${question.kind ?? 'batches'}.${question.format}`, CONTENT_TYPES[question.format], (file) => store.export(question, file));
+    const said = { ...question, from: timeOf(question.from), to: timeOf(question.to) };
+    return audited(request, 'export-failed', () => sendFile(reply, beside, {
+      name: `joulebook-${question.kind ?? 'batches'}.${question.format}`, type: CONTENT_TYPES[question.format],
+      make: (file) => store.export(question, file),
+      made: (bytes) => app.audit.acted({ event: 'exported', bytes, question: said }, actorOf(request)),
+    }));
   });
 
-  app.get('/v1/backup', ADMIN, async (_request, reply) => sendFile(reply, beside, 'joulebook.duckdb', 'application/octet-stream', (file) => store.backup(file)));
+  app.get('/v1/backup', ADMIN, async (request, reply) => audited(request, 'backup-failed', () => sendFile(reply, beside, {
+    name: 'joulebook.duckdb', type: 'application/octet-stream',
+    make: (file) => store.backup(file),
+    made: (bytes) => app.audit.acted({ event: 'backed-up', bytes }, actorOf(request)),
+  })));
 
-  app.post('/v1/retain', ADMIN, async () => showRetained(await store.retain(policyOf(settings))));
+  app.post('/v1/retain', ADMIN, async (request) => audited(request, 'retain-failed', async () => {
+    const { faults, ...retained } = showRetained(await store.retain(policyOf(settings)));
+    app.audit.acted({ event: 'retained', ...retained }, actorOf(request));
+    return { ...retained, faults };
+  }));
 }
+
+const timeOf = (at: EpochMicros | undefined): string | undefined => (at === undefined ? undefined : formatTime(at));

@@ -8,7 +8,7 @@ import { verify } from '../verify/verify.js';
 import { saidOf } from './api.js';
 
 /** Agents send every 10 s, live facts before those that they have to catch up with. */
-const GRACE = seconds(60);
+export const GRACE = seconds(60);
 
 export function serveVerify(app: FastifyInstance, { store, clock }: { readonly store: Store; readonly clock: Clock }): void {
   app.get('/v1/verify', { config: { needs: 'read' } }, async (request) => verify(store, parseQuestion(saidOf(request.query), ''), { now: clock.wall(), grace: GRACE }));

@@ -1,7 +1,7 @@
 /** Asking a running collector instead of a store. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { messageOf, TelemetryError, UsageError } from '@joulebook/shared/errors.js';
+import { codeOf, messageOf, TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { report, type Report } from '../join/report.js';
 import type { Said } from '../report/request.js';
 import type { CollectorSettings } from '../settings.js';
@@ -45,7 +45,7 @@ export async function tlsOf(credentials: Credentials): Promise<Record<string, st
 
 /** The message at the bottom: `fetch failed` says nothing. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error && error.cause instanceof Error ? reasonOf(error.cause) : messageOf(error) || (error instanceof Error && 'code' in error ? String(error.code) : 'no answer');
+  return error instanceof Error && error.cause instanceof Error ? reasonOf(error.cause) : messageOf(error) || (codeOf(error) ?? 'no answer');
 }
 
 /**

@@ -8,11 +8,12 @@ import { UsageError } from '@joulebook/shared/errors.js';
 import { parseExport } from '../api/upkeep.js';
 import type { Said } from '../report/request.js';
 import { openDuckdb } from '../store/duckdb.js';
+import { using } from '../store/open.js';
 import { EXPORT_FORMATS, RESOLUTIONS, type ExportQuestion } from '../store/duckdb-export.js';
 import { KINDS } from '../store/rollup-schema.js';
 import { faultsOfAddress } from './ask.js';
 import { downloadTo, whole } from './download.js';
-import { addSettings, readSettings, TO_COLLECTOR } from './options.js';
+import { addSettings, keep, readSettings, TO_COLLECTOR } from './options.js';
 import type { Surroundings } from './surroundings.js';
 
 const QUESTION = ['format', 'kind', 'resolution', 'from', 'to'] as const;
@@ -37,14 +38,8 @@ async function toStdout(surroundings: Surroundings, make: (path: string) => Prom
   }
 }
 
-async function fromStore(path: string, question: ExportQuestion, out: string): Promise<void> {
-  const store = await openDuckdb(path, { readOnly: true });
-  try {
-    await whole(out, async (partial) => void (await store.export(question, partial)));
-  } finally {
-    await store.close();
-  }
-}
+const fromStore = async (path: string, question: ExportQuestion, out: string): Promise<void> =>
+  using(await openDuckdb(path, { readOnly: true }), (store) => whole(out, async (partial) => void (await store.export(question, partial))));
 
 export function addExport(program: Command, surroundings: Surroundings): void {
   const command = program
@@ -74,14 +69,4 @@ export function addExport(program: Command, surroundings: Surroundings): void {
     if (out === '-') await toStdout(surroundings, make);
     else await make(out);
   });
-}
-
-export async function keep<T>(faults: string[], work: () => T | Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    faults.push(...error.faults);
-    return undefined;
-  }
 }

@@ -1,13 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeBatch } from '@joulebook/shared/batch.js';
 import { report as reportShape } from '../join/report.js';
 import { openDuckdb } from '../store/duckdb.js';
 import { batchOf, energyFact, tokensFact } from '../store/sample-facts.js';
-import { run } from './program.js';
+import { said, serve } from './program.testing.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -15,26 +14,6 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-class Text extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.text += chunk.toString();
-    this.emit('said');
-    done();
-  }
-}
-
-interface Said {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-async function said(argv: string[], given: { stdin?: string; environment?: NodeJS.ProcessEnv; stop?: Promise<void>; stderr?: Text } = {}): Promise<Said> {
-  const stdout = new Text();
-  const stderr = given.stderr ?? new Text();
-  const code = await run(argv, { environment: given.environment ?? {}, stdin: Readable.from([Buffer.from(given.stdin ?? '')]), stdout, stderr, untilStopped: () => given.stop ?? Promise.resolve() });
-  return { code, out: stdout.text, err: stderr.text };
-}
 const ndjson = `${encodeBatch(batchOf([energyFact({ joules: 1000, labels: { q: 'fp8' } }), tokensFact({ count: 3000 })]))}\n`;
 
 describe('report', () => {
@@ -80,12 +59,8 @@ describe('report', () => {
 
 describe('serve', () => {
   it('says where it is, answers reports for a token, and closes when asked', async () => {
-    const stopping = new AbortController();
-    const stop = new Promise<void>((resolve) => stopping.signal.addEventListener('abort', () => resolve()));
-    const stderr = new Text();
-    const heard = new Promise<string>((resolve) => stderr.on('said', () => /http:\/\/127\.0\.0\.1:\d+/.exec(stderr.text)?.forEach((address) => resolve(address))));
-    const serving = said(['serve', '--store', ':memory:', '--listen', '127.0.0.1:0', '--token', 'secret-token', '--log-level', 'error'], { stop, stderr });
-    const address = await heard;
+    const serving = await serve(['--store', ':memory:', '--token', 'secret-token', '--log-level', 'error']);
+    const { address } = serving;
     const ask = ['report', '--collector', address, '--format', 'json'];
     expect(await said(ask)).toMatchObject({ code: 1, err: expect.stringContaining('401') as unknown });
     const sent = await fetch(`${address}/v1/batches`, { method: 'POST', body: ndjson, headers: { 'content-type': 'application/json', authorization: 'Bearer secret-token' } });
@@ -94,8 +69,7 @@ describe('serve', () => {
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ pue: 1.5, total: { joules: 1000 } });
     expect(await said([...ask, '--token', 'secret-token', '--by', 'qq'])).toMatchObject({ code: 2, err: `joulebook: --by: no fact carries the label 'qq'; did you mean 'q'?\n` });
-    stopping.abort();
-    expect(await serving).toMatchObject({ code: 0, out: '' });
+    expect(await serving.stop()).toEqual({ code: 0, out: '' });
     expect(await said(ask)).toMatchObject({ code: 1, err: expect.stringContaining('does not answer') as unknown });
   });
 

@@ -4,6 +4,7 @@ import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { VERSION } from '../version.js';
 import { addBackup } from './backup.js';
 import { addExport } from './export.js';
+import { addLosses } from './losses.js';
 import { addReport } from './report.js';
 import { addRetain } from './retain.js';
 import { addServe } from './serve.js';
@@ -27,6 +28,7 @@ function programOf(surroundings: Surroundings, onProblem: () => void): Command {
   addRetain(program, surroundings);
   addBackup(program, surroundings);
   addToken(program, surroundings);
+  addLosses(program, surroundings);
   addVerify(program, surroundings, onProblem);
   addSettingsCommand(program, surroundings);
   return program;

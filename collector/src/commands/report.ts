@@ -8,10 +8,9 @@ import { FORMATS, render, type Format } from '../report/render.js';
 import { parseRequest, type ReportRequest, type Said } from '../report/request.js';
 import type { CollectorSettings } from '../settings.js';
 import { openDuckdb } from '../store/duckdb.js';
-import { isServerAddress, openStore } from '../store/open.js';
-import type { Store } from '../store/store.js';
+import { isServerAddress, openStore, using } from '../store/open.js';
 import { askCollector, faultsOfAddress } from './ask.js';
-import { addSettings, readSettings, TO_COLLECTOR } from './options.js';
+import { addSettings, keep, readSettings, TO_COLLECTOR } from './options.js';
 import type { Surroundings } from './surroundings.js';
 
 const PREFIX = '--';
@@ -39,17 +38,6 @@ const textsOf = (value: unknown): string[] => (typeof value === 'string' ? [valu
 
 function saidOf(flags: Flags): Said {
   return Object.fromEntries(QUESTION.map((name) => [name, textsOf(flags[name])] as const).filter(([, texts]) => texts.length > 0));
-}
-
-/** Keeps what `work` finds wrong beside what was found already, so that all is told at once. */
-async function collectFaults<T>(faults: string[], work: () => T | Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    faults.push(...error.faults);
-    return undefined;
-  }
 }
 
 type Source = { readonly kind: 'stream'; readonly file: string } | { readonly kind: 'collector'; readonly url: string } | { readonly kind: 'store' };
@@ -85,14 +73,6 @@ async function fromStore(path: string, token: string | undefined, request: Repor
     if ((await store.extent()) === null) throw noFacts(`the store ${path}`);
     return buildReport(store, request, PREFIX);
   });
-}
-
-async function using<T>(store: Store, work: (store: Store) => Promise<T>): Promise<T> {
-  try {
-    return await work(store);
-  } finally {
-    await store.close();
-  }
 }
 
 function make(source: Source, said: Said, settings: CollectorSettings, request: ReportRequest, surroundings: Surroundings): Promise<Report> {
@@ -139,8 +119,8 @@ export function addReport(program: Command, surroundings: Surroundings): void {
   command.action(async (file: string | undefined, flags: Flags) => {
     const faults: string[] = [];
     const said = saidOf(flags);
-    const settings = await collectFaults(faults, () => readSettings(flags, surroundings.environment));
-    const request = await collectFaults(faults, () => parseRequest(said, settings ?? {}, PREFIX));
+    const settings = await keep(faults, () => readSettings(flags, surroundings.environment));
+    const request = await keep(faults, () => parseRequest(said, settings ?? {}, PREFIX));
     const source = sourceOf(file, flags, faults);
     const format = formatOf(flags, faults);
     if (settings && source.kind === 'store') checkStore(settings.store, faults);

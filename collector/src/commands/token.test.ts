@@ -1,34 +1,17 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { tokenMade, tokensShown } from '../api/tokens.js';
-import { run } from './program.js';
+import { said, serve, type Serving } from './program.testing.js';
 
 let folder: string;
 let store: string;
-let stop: () => void;
-let serving: Promise<number>;
+let serving: Serving;
 let address: string;
-let log = '';
 
-class Text extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.text += chunk.toString();
-    this.emit('said');
-    done();
-  }
-}
-
-async function said(argv: readonly string[], environment: NodeJS.ProcessEnv = {}): Promise<{ code: number; out: string; err: string }> {
-  const [stdout, stderr] = [new Text(), new Text()];
-  const code = await run(argv, { environment, stdin: Readable.from([]), stdout, stderr, untilStopped: () => Promise.resolve() });
-  return { code, out: stdout.text, err: stderr.text };
-}
-const token = (...argv: string[]) => said(['token', ...argv], { JOULEBOOK_STORE: store });
+const token = (...argv: string[]) => said(['token', ...argv], { environment: { JOULEBOOK_STORE: store } });
 const made = async (...argv: string[]) => {
   const { code, out, err } = await token('create', '--json', ...argv);
   expect([code, err], err).toEqual([0, expect.stringContaining('It is shown this once')]);
@@ -40,16 +23,11 @@ const status = async (presented: string): Promise<number> => (await fetch(`${add
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'joulebook-token-'));
   store = join(folder, 'data', 'store.duckdb');
-  const stderr = new Text();
-  const heard = new Promise<string>((resolve) => stderr.on('said', () => /http:\/\/127\.0\.0\.1:\d+/.exec(stderr.text)?.forEach((found) => resolve(found))));
-  const stopped = new Promise<void>((resolve) => (stop = resolve));
-  stderr.on('said', () => (log = stderr.text));
-  serving = run(['serve', '--store', store, '--listen', '127.0.0.1:0', '--log-level', 'error'], { environment: {}, stdin: Readable.from([]), stdout: new Text(), stderr, untilStopped: () => stopped });
-  address = await heard;
+  serving = await serve(['--store', store, '--log-level', 'error']);
+  address = serving.address;
 });
 afterAll(async () => {
-  stop();
-  await serving;
+  await serving.stop();
   await rm(folder, { recursive: true });
 });
 
@@ -78,6 +56,7 @@ describe('joulebook token', () => {
     expect(await token('revoke', reader.id, ...ask)).toEqual({ code: 0, out: '', err: `Token ${reader.id} is revoked.\n` });
     expect(await status(reader.token)).toBe(401);
     expect(await token('revoke', reader.id, ...ask)).toMatchObject({ code: 1, err: expect.stringContaining(`There is no token ${reader.id}`) as unknown });
+    const log = serving.said();
     const audited = log.split('\n').filter((line) => line.includes('"audit":true')).map((line) => z.object({ event: z.string(), id: z.string().optional() }).parse(JSON.parse(line)));
     expect(audited).toEqual(expect.arrayContaining([{ event: 'token-created', id: reader.id }, { event: 'token-revoked', id: reader.id }]));
     for (const secret of [admin, reader.token]) expect(log).not.toContain(secret.split('_')[2]);

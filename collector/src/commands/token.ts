@@ -35,7 +35,7 @@ async function bookOf(flags: Flags, surroundings: Surroundings, faults: readonly
   const all = [...faults, ...(typeof url === 'string' ? faultsOfAddress('--collector', url) : []), ...(url !== undefined && flags['store'] !== undefined ? ['--store and --collector: say one'] : [])];
   if (all.length > 0) throw new UsageError(all);
   if (typeof url === 'string') return throughCollector(url, settings);
-  return tokenBook(await openTokens(tokenFolderOf(settings), systemClock, raise), systemClock);
+  return tokenBook(await openTokens(tokenFolderOf(settings), systemClock, raise, (message) => void surroundings.stderr.write(`joulebook: ${message}\n`)), systemClock);
 }
 
 function raise(error: unknown): never {

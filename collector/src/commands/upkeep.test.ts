@@ -1,10 +1,10 @@
 /** `export`, `backup` and `retain`, of a running collector and of a store that nobody holds. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { DuckDBInstance } from '@duckdb/node-api';
 import { pino } from 'pino';
 import { encodeBatch } from '@joulebook/shared/batch.js';
 import { loadSettings } from '@joulebook/shared/settings.js';
@@ -14,7 +14,7 @@ import { report as reportShape } from '../join/report.js';
 import { SETTINGS } from '../settings.js';
 import { openDuckdb } from '../store/duckdb.js';
 import { batchOf, energyFact, tokensFact } from '../store/sample-facts.js';
-import { run } from './program.js';
+import { said as program, type Said } from './program.testing.js';
 
 const ADMIN = 'the-token-of-an-admin';
 let folder: string;
@@ -30,13 +30,7 @@ afterEach(async () => {
   running = undefined;
 });
 
-async function said(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const texts = ['', ''];
-  const [stdout, stderr] = [0, 1].map((index) => new Writable({ write: (chunk: Buffer, _encoding, done) => { texts[index] += chunk.toString(); done(); } }));
-  if (!stdout || !stderr) throw new Error('two streams');
-  const code = await run(argv, { environment: {}, stdin: Readable.from([]), stdout, stderr, untilStopped: () => Promise.resolve() });
-  return { code, out: texts[0] ?? '', err: texts[1] ?? '' };
-}
+const said = (...argv: string[]): Promise<Said> => program(argv);
 
 const facts = [energyFact({ joules: 1000, labels: { q: 'fp8' } }), tokensFact({ count: 3000 })];
 
@@ -47,6 +41,15 @@ async function filled(): Promise<string> {
   await store.append(batchOf(facts));
   await store.close();
   return path;
+}
+/** A file of DuckDB, of whomever. */
+async function database(name: string, sql: string): Promise<string> {
+  const instance = await DuckDBInstance.create(join(folder, name));
+  const connection = await instance.connect();
+  await connection.run(sql);
+  connection.closeSync();
+  instance.closeSync();
+  return join(folder, name);
 }
 async function served(path: string): Promise<string> {
   running = await startCollector(await loadSettings(SETTINGS, { flags: { store: path, listen: '127.0.0.1:0', token: ADMIN } }), { log: pino({ level: 'silent' }) });
@@ -87,6 +90,7 @@ describe('of a running collector', () => {
     const sent = await fetch(`${address}/v1/batches`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${ADMIN}` }, body: encodeBatch(batchOf([tokensFact()], { sequence: 1 })) });
     expect(sent.status).toBe(200);
     expect(await reported('--store', out)).toMatchObject(same);
+    expect((await said('backup', '--out', join(folder, 'told.duckdb'), '--collector', address, '--token', ADMIN)).err).toMatch(/Its tokens are not in it: copy their folder .* to .*told\.duckdb\.tokens\. Without it everybody/);
     expect(await said('backup', '--out', out, '--collector', address, '--token', ADMIN)).toMatchObject({ code: 2, err: expect.stringContaining('is there already') as unknown });
   });
 
@@ -127,6 +131,14 @@ describe('of a store that nobody holds', () => {
     expect(await reported('--store', backup)).toMatchObject(same);
   });
 
+  it('says why a small store grows where what was never summed is summed first', async () => {
+    const path = await filled();
+    const before = (await stat(path)).size;
+    expect((await said('retain', '--store', path, '--retention-raw', 'forever', '--compact')).err).toMatch(/The file was [\d.]+ MiB and is [\d.]+ MiB\. What was summed now takes more than was set free: each kind of sum takes 0\.25 MiB or more/);
+    expect((await stat(path)).size).toBeGreaterThan(before);
+    expect((await said('retain', '--store', path, '--retention-raw', 'forever', '--compact')).err).not.toContain('takes more');
+  });
+
   it('makes a compacted file smaller, and a stale copy of an interrupted one is never taken for it', async () => {
     const path = join(folder, 'large', 'store.duckdb');
     const store = await openDuckdb(path);
@@ -137,6 +149,64 @@ describe('of a store that nobody holds', () => {
     expect((await said('retain', '--store', path, '--retention-raw', '1d', '--retention-minute', '1d', '--retention-hour', '1d', '--compact')).code).toBe(0);
     expect((await stat(path)).size).toBeLessThan(before);
     expect((await readdir(join(path, '..'))).toSorted()).toEqual(['store.duckdb']);
+  });
+
+  it('backs its tokens up beside it, by their hashes, and a collector of the backup asks for them', async () => {
+    const path = await filled();
+    const token = (await said('token', 'create', '--scope', 'read', '--store', path)).out.trim();
+    const bare = join(folder, 'bare.duckdb');
+    expect((await said('backup', '--out', bare, '--store', await filled())).err).toMatch(/^The backup is \S+bare\.duckdb\. To go back/);
+    expect(await readdir(folder)).not.toContain('bare.duckdb.tokens');
+    await writeFile(`${path}.tokens/notes.txt`, 'of somebody');
+    const out = join(folder, 'with-tokens.duckdb');
+    expect((await said('backup', '--out', out, '--store', path)).err).toContain(`Its 1 tokens (their hashes) are in ${out}.tokens.`);
+    const id = token.split('_')[1];
+    expect(await readdir(`${out}.tokens`)).toEqual([`${id}.json`]);
+    expect([(await stat(`${out}.tokens`)).mode & 0o777, (await stat(`${out}.tokens/${id}.json`)).mode & 0o777]).toEqual([0o700, 0o600]);
+    expect(await readFile(`${out}.tokens/${id}.json`, 'utf8')).not.toContain(token.split('_')[2]);
+    running = await startCollector(await loadSettings(SETTINGS, { flags: { store: out, listen: '127.0.0.1:0' } }), { log: pino({ level: 'silent' }) });
+    expect([await reported('--collector', running.address), await reported('--collector', running.address, '--token', token)]).toMatchObject([1, same]);
+    const taken = join(folder, 'taken.duckdb');
+    await mkdir(`${taken}.tokens`);
+    expect(await said('backup', '--out', taken, '--store', path)).toMatchObject({ code: 2, err: expect.stringContaining('taken.duckdb.tokens is there already') as unknown });
+  });
+
+  it('put in the place of a store that was killed says whose log is in the way', async () => {
+    const [path, backup] = [join(folder, 'killed.duckdb'), join(folder, 'restored.duckdb')];
+    const store = await openDuckdb(path);
+    await store.append(batchOf(facts));
+    await store.backup(backup);
+    await copyFile(`${path}.wal`, `${backup}.wal`);
+    await store.close();
+    expect((await said('report', '--store', backup)).err).toContain(`Was a backup put in its place? Then ${backup}.wal is of the store before: move it away.`);
+    await rm(`${backup}.wal`);
+    expect(await reported('--store', backup)).toMatchObject(same);
+  });
+
+  it('keeps those out whose tokens were all revoked, in the backup too', async () => {
+    const path = await filled();
+    const { id } = tokenMade.parse(JSON.parse((await said('token', 'create', '--scope', 'read', '--json', '--store', path)).out));
+    await said('token', 'revoke', id, '--store', path);
+    const out = join(folder, 'revoked.duckdb');
+    await said('backup', '--out', out, '--store', path);
+    expect(await readdir(`${out}.tokens`)).toEqual([]);
+  });
+
+  it('says that a server keeps itself, whatever is asked of its store', async () => {
+    const store = 'http://127.0.0.1:9?bucket=b';
+    for (const argv of [['retain'], ['retain', '--compact'], ['backup', '--out', join(folder, 'server.duckdb')], ['export', '--format', 'ndjson', '--out', '-']]) {
+      expect(await said(...argv, '--store', store), argv.join(' ')).toMatchObject({ code: 1, err: expect.stringContaining('The store is a server') as unknown });
+    }
+  });
+
+  it('tells a store whose first start was interrupted from a file that is none', async () => {
+    for (const [name, sql] of [['begun.duckdb', 'CREATE TABLE schema_version (version INTEGER NOT NULL)'], ['empty.duckdb', 'SELECT 1']] as const) {
+      const path = await database(name, sql);
+      expect((await said('report', '--store', path)).err).toMatch(/is a store that was never finished: its first start was interrupted.*'joulebook serve --store .*' finishes it/);
+      await (await openDuckdb(path)).close();
+      expect((await said('export', '--format', 'ndjson', '--out', '-', '--store', path)).code).toBe(0);
+    }
+    expect((await said('report', '--store', await database('other.duckdb', 'CREATE TABLE customers (name VARCHAR)'))).err).toContain('is no Joulebook store');
   });
 
   it('says every fault at once', async () => {

@@ -1,7 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import { seconds } from '@joulebook/shared/units.js';
@@ -9,7 +8,7 @@ import { runningCollector } from '../collector.testing.js';
 import { openDuckdb } from '../store/duckdb.js';
 import { batchOf, energyFact } from '../store/sample-facts.js';
 import { verification } from '../verify/verification.js';
-import { run } from './program.js';
+import { said as program, type Said } from './program.testing.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -17,13 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const into = (texts: string[]): Writable => new Writable({ write: (chunk: Buffer, _encoding, done) => { texts.push(chunk.toString()); done(); } });
-
-async function said(argv: string[], stdin = ''): Promise<{ code: number; out: string; err: string }> {
-  const [out, err] = [[''], ['']];
-  const code = await run(['verify', ...argv], { environment: {}, stdin: Readable.from([Buffer.from(stdin)]), stdout: into(out), stderr: into(err), untilStopped: () => Promise.resolve() });
-  return { code, out: out.join(''), err: err.join('') };
-}
+const said = (argv: readonly string[], stdin = ''): Promise<Said> => program(['verify', ...argv], { stdin });
 
 const numbered = (sequence: number): Batch => batchOf([energyFact({ from: sequence })], { sequence });
 const ndjson = (...sequences: number[]): string => sequences.map((sequence) => `${encodeBatch(numbered(sequence))}\n`).join('');
@@ -42,7 +35,7 @@ it('ends with 3 and the reasons where they do not', async () => {
   expect(out).toMatch(/SEQUENCES_MISSING {2}1 batches of node-1 are missing/);
   const json = await said(['-', '--json'], ndjson(0, 2));
   expect(json.code).toBe(3);
-  expect(verification.parse(JSON.parse(json.out))).toMatchObject({ closed: false, reasons: [{ check: 'sequences', code: 'SEQUENCES_MISSING' }] });
+  expect(verification.parse(JSON.parse(json.out))).toMatchObject({ closed: false, reasons: [{ check: 'sequences', code: 'SEQUENCES_MISSING' }, { check: 'coverage', code: 'LOW_COVERAGE' }] });
 });
 
 it('verifies a store that nobody holds', async () => {
@@ -51,7 +44,8 @@ it('verifies a store that nobody holds', async () => {
   await store.append(numbered(0));
   await store.close();
   expect(await said(['--store', path])).toMatchObject({ code: 0 });
-  expect(await said(['--store', path, '--coverage', '1', '--from', '2026-01-01T00:00:00Z', '--to', '2026-01-02T00:00:00Z', '--json'])).toMatchObject({ code: 0 });
+  expect(await said(['--store', path, '--coverage', '1', '--from', '2026-01-01T00:00:00Z', '--to', '2026-01-01T00:00:01Z', '--json'])).toMatchObject({ code: 0 });
+  expect(await said(['--store', path, '--from', '2026-01-01T00:00:00Z', '--to', '2026-01-01T00:00:02Z'])).toMatchObject({ code: 3, out: expect.stringContaining('50.0 % of the time asked') as unknown });
 });
 
 it('asks a running collector', async () => {

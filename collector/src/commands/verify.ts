@@ -5,8 +5,7 @@ import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { appendStream } from '../ingest/batch-stream.js';
 import type { Said } from '../report/request.js';
 import type { CollectorSettings } from '../settings.js';
-import { openStore } from '../store/open.js';
-import type { Store } from '../store/store.js';
+import { openStore, using } from '../store/open.js';
 import { parseQuestion, VERIFY_OPTIONS, type Question } from '../verify/question.js';
 import { renderVerification } from '../verify/render.js';
 import { verification, type Verification } from '../verify/verification.js';
@@ -25,14 +24,6 @@ What is looked at:
   sequences, losses, coverage            everything that was measured is here
   duplicates                             nothing was told twice
 `;
-
-async function using(store: Store, work: (store: Store) => Promise<Verification>): Promise<Verification> {
-  try {
-    return await work(store);
-  } finally {
-    await store.close();
-  }
-}
 
 async function ofStream(file: string, question: Question, { stdin }: Surroundings): Promise<Verification> {
   return using(await openStore(':memory:'), async (store) => {

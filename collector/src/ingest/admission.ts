@@ -23,6 +23,7 @@ const ASK_AGAIN_SECONDS = 300;
 const MOST_OFF_SECONDS = 3600;
 const DAY_SECONDS = 86_400;
 
+/** Read at each batch. */
 export interface AdmissionSettings {
   readonly maxSlices: number;
   readonly maxLabels: number;
@@ -46,7 +47,7 @@ export class Admission {
   constructor(settings: AdmissionSettings, clocks: ClockOffsets) {
     this.#settings = settings;
     this.#clocks = clocks;
-    this.#series = new SeriesLimit(settings.maxSeries);
+    this.#series = new SeriesLimit(settings);
   }
 
   /** @returns what stands against it; undefined where nothing does */

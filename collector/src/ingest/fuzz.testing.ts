@@ -1,6 +1,7 @@
 /**
  * For the tests and the bench: bodies that nobody should send, sent to a real collector over HTTP, and a model of what must be in its store after:
- * whatever comes, the collector answers, and its sums are those of the batches that it said it has accepted.
+ * whatever comes, the collector answers, its sums are those of the batches that it said it has accepted, and after them it still answers
+ * reports, verifications and exports: what stops one stops it for good, so asking once after many bodies sees each of them.
  */
 import { gzipSync } from 'node:zlib';
 import { array, constant, constantFrom, integer, nat, oneof, option, record, string, tuple, type Arbitrary } from 'fast-check';
@@ -12,9 +13,11 @@ import type { Store } from '../store/store.js';
 const PAST = 86_400e6;
 
 export const HOSTILE: readonly string[] = [
-  "'; DROP TABLE energy; --", '" OR 1=1 --', '$1', '%s%n', 'a,b=c d', 'a\\', 'line\nfeed', 'tab\tand\u0000nul', '\u202egnirts', '🜁🜂', 'é', 'e\u0301', '\ud800', 'x\udfff', '{{7*7}}', '/.*/', '=~ "x"', '<script>', '__proto__', 'constructor',
+  "'; DROP TABLE energy; --", '" OR 1=1 --', '$1', '%s%n', 'a,b=c d', 'a\\', 'line\nfeed', 'tab\tand\u0000nul', '\u202egnirts', '🜁🜂', 'é', 'e\u0301', '{{7*7}}', '/.*/', '=~ "x"', '<script>', '__proto__', 'constructor',
   'x'.repeat(512), '-0', 'null', '\u001b[2J', 'a"b', "select * from \"autogen\".\"energy\"; drop database x",
 ];
+/** No text, though JSON can write it. */
+const HALVES = ['\ud800', 'x\udfff', '\ude00\ud83d'];
 const NUMBERS = ['1e999', '-1e999', '-1', '0.5', '9007199254740993', '1e308', '-0', '1e-400', '18446744073709551616', 'null', '"7"', 'true', '[]', '{}', 'NaN', 'Infinity', '0x10'];
 
 const text = oneof({ weight: 10, arbitrary: constantFrom('chat', 'llama', 'a', 'b') }, { weight: 5, arbitrary: constantFrom(...HOSTILE) }, { weight: 1, arbitrary: string({ unit: 'binary', minLength: 1, maxLength: 20 }) });
@@ -47,20 +50,23 @@ function sliceOf({ kind, amount, deployment, model, labels: named, phase }: Draw
 
 /** What is done to a good body. Those of `NEVER` must be refused; of the rest the collector decides. */
 export const MUTATIONS = [
-  'none', 'gzip', 'truncated', 'gzip truncated', 'bytes', 'bomb', 'huge', 'deep', 'deep label', 'version', 'field', 'slice field', 'number', 'string', 'replayed', 'conflicting', 'future', 'ancient', 'many labels', 'long label', 'empty', 'not an object',
+  'none', 'gzip', 'truncated', 'gzip truncated', 'bytes', 'bomb', 'huge', 'deep', 'deep label', 'version', 'field', 'slice field', 'number', 'string', 'replayed', 'conflicting', 'half pair', 'future', 'ancient', 'many labels', 'long label', 'empty', 'not an object',
 ] as const;
 export type Mutation = (typeof MUTATIONS)[number];
-const NEVER: ReadonlySet<Mutation> = new Set(['truncated', 'gzip truncated', 'bomb', 'huge', 'deep', 'deep label', 'version', 'field', 'slice field', 'future', 'many labels', 'long label', 'empty', 'not an object']);
+const NEVER: ReadonlySet<Mutation> = new Set(['truncated', 'gzip truncated', 'bomb', 'huge', 'deep', 'deep label', 'version', 'field', 'slice field', 'half pair', 'future', 'many labels', 'long label', 'empty', 'not an object']);
+/** Most slices of a body. */
+const SLICES = 4;
 /** Costly ones are rare. */
 const weights: Partial<Record<Mutation, number>> = { none: 30, gzip: 3, number: 20, string: 10, bytes: 10, bomb: 1, huge: 1, deep: 1, 'deep label': 1 };
 
 export const attempt = record({
   mutation: oneof(...MUTATIONS.map((mutation) => ({ weight: weights[mutation] ?? 4, arbitrary: constant(mutation) }))),
-  slices: array(slice, { maxLength: 4 }),
+  slices: array(slice, { maxLength: SLICES }),
   /** Where something is cut or changed, as a part of the whole. */
   place: integer({ min: 0, max: 999 }),
   value: constantFrom(...NUMBERS),
-  hostile: text,
+  hostile: oneof({ weight: 9, arbitrary: text }, { weight: 1, arbitrary: constantFrom(...HALVES) }),
+  half: constantFrom(...HALVES),
   zipped: nat(7).map((eighth) => eighth === 0),
 });
 export type Attempt = typeof attempt extends Arbitrary<infer T> ? T : never;
@@ -77,7 +83,7 @@ function replaceOne(body: string, pattern: RegExp, place: number, by: string): s
 
 const asMany = (length: number, of: (index: number) => [string, string]): Record<string, string> => Object.fromEntries(Array.from({ length }, (_, index) => of(index)));
 
-function mutated(good: object, slices: readonly object[], { mutation, place, value, hostile }: Attempt): string | Buffer {
+function mutated(good: object, slices: readonly object[], { mutation, place, value, hostile, half }: Attempt): string | Buffer {
   const body = JSON.stringify({ ...good, slices });
   const withSlices = (change: object): string => JSON.stringify({ ...good, slices: [...slices, { kind: 'tokens', from: 0, to: 1, token: 'output', count: 1, ...change }] });
   switch (mutation) {
@@ -109,6 +115,8 @@ function mutated(good: object, slices: readonly object[], { mutation, place, val
       return replaceOne(body, /(?<=":)-?\d+(?:\.\d+)?/g, place, value);
     case 'string':
       return replaceOne(body, /(?<=":)"(?:[^"\\]|\\.)*"/g, place, JSON.stringify(hostile));
+    case 'half pair':
+      return withSlices([{ deployment: half }, { tenant: half }, { labels: { q: half } }, { labels: { [half]: 'q' } }][place % 4] ?? {});
     case 'future':
       return withSlices({ from: Date.now() * 1000 + 400e6, to: Date.now() * 1000 + 401e6 });
     case 'ancient':
@@ -176,6 +184,16 @@ const sorted = (sums: Map<string, bigint>): [string, string][] => [...sums].filt
 
 const read = <G extends { readonly values: readonly (string | null)[] }>(groups: readonly G[], of: (group: G) => bigint): [string, string][] => sorted(new Map(groups.map((group) => [group.values[0] ?? '', of(group)])));
 
+/** What any one fact can stop for good. */
+async function asks(address: string, from: number, to: number): Promise<void> {
+  const range = `from=${from / 1e6}&to=${to / 1e6}`;
+  for (const path of [`report?by=deployment&${range}`, `verify?${range}`, `export?format=ndjson&${range}`]) {
+    const response = await fetch(`${address}/v1/${path}`);
+    const answer = await response.text();
+    if (response.status !== 200) throw new Error(`after these bodies ${path} is answered ${response.status}: ${answer.slice(0, 300)}`);
+  }
+}
+
 async function sumsIn(store: Store, node: string): Promise<Record<keyof Sums, [string, string][]>> {
   const scope = { by: ['deployment'] as const, where: [{ key: 'node', values: [node] }] as const };
   const energy = await store.sum({ kind: 'booked', ...scope, where: [...scope.where, { key: 'boundary', values: ['gpu'] }] });
@@ -200,8 +218,13 @@ export class Fuzz {
     return new Fuzz(await runningCollector(LIMITS));
   }
 
-  close(): Promise<void> {
-    return this.collector.close();
+  /** Facts whose times were changed stand outside of what a run asks about. */
+  async close(): Promise<void> {
+    try {
+      await asks(this.collector.address, 0, Date.now() * 1000 + PAST);
+    } finally {
+      await this.collector.close();
+    }
   }
 
   /** Sends all of them, some at the same time and in any order; throws where an answer or a sum is wrong. */
@@ -210,11 +233,13 @@ export class Fuzz {
     const node = `fuzz-${this.#runs}`;
     const stream = this.#runs.toString(16).padStart(32, '0');
     const sums: Sums = { microjoules: new Map(), tokens: new Map(), requests: new Map() };
-    const begun = Math.floor((Date.now() * 1000 - PAST) / 1e6) * 1e6;
+    // Each run has a time of its own, so that what it asks about does not grow.
+    const length = attempts.length * SLICES * 1e6;
+    const begun = Math.floor((Date.now() * 1000 - PAST) / 1e6) * 1e6 - this.#runs * length;
     const earlier: (string | Buffer)[] = [];
     const sendOne = async (each: Attempt, sequence: number): Promise<void> => {
       const good = { schema: 1, stream, sequence, node };
-      const slices = each.slices.map((drawn, index) => sliceOf(drawn, begun + (sequence * 4 + index) * 1e6));
+      const slices = each.slices.map((drawn, index) => sliceOf(drawn, begun + (sequence * SLICES + index) * 1e6));
       const before = earlier.at(each.place % Math.max(1, earlier.length));
       const repeated = before !== undefined && (each.mutation === 'replayed' || each.mutation === 'conflicting');
       const body = repeated ? (each.mutation === 'replayed' ? before : before.toString().replace(`"node":"${node}"`, `"node":"${node}-clone"`)) : mutated(good, slices, each);
@@ -231,6 +256,7 @@ export class Fuzz {
     const found = JSON.stringify(await sumsIn(this.collector.store, node));
     const expected = JSON.stringify({ microjoules: sorted(sums.microjoules), tokens: sorted(sums.tokens), requests: sorted(sums.requests) });
     if (found !== expected) throw new Error(`sums of ${node}: found ${found}, expected ${expected}`);
+    await asks(this.collector.address, begun, begun + length);
   }
 
   #count({ mutation }: Attempt, { status, accepted, message }: Answer): void {

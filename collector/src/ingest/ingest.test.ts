@@ -1,13 +1,18 @@
 /** What ingest answers to what no honest agent sends, and what it knows of those who send: over HTTP, into a real store. */
 import { EventEmitter, once } from 'node:events';
-import { connect } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import { fromEpochMicros, seconds } from '@joulebook/shared/units.js';
+import { parseScope } from '../access/scope.js';
+import { openTokens } from '../access/tokens.js';
 import { runningCollector, type RunningCollector } from '../collector.testing.js';
 import { at, batchOf, energyFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
@@ -17,6 +22,8 @@ const NOW = 1000;
 const HOUR = 3600;
 /** Seconds after 2026-01-01, as the collector's clock has it; a test moves it. */
 let now = NOW;
+/** Seconds that a test does not wait for. */
+let skipped = 0;
 let running: RunningCollector | undefined;
 afterEach(async () => {
   await running?.close();
@@ -24,7 +31,7 @@ afterEach(async () => {
   now = NOW;
 });
 
-const clock: Clock = { wall: () => fromEpochMicros(at(now)), monotonic: () => seconds(performance.now() / 1000) };
+const clock: Clock = { wall: () => fromEpochMicros(at(now)), monotonic: () => seconds(performance.now() / 1000 + skipped) };
 
 async function started(flags: Record<string, unknown> = {}, change?: (store: Store) => Store): Promise<RunningCollector> {
   return (running = await runningCollector(flags, clock, change));
@@ -203,6 +210,116 @@ describe('overload', () => {
       await vi.waitFor(async () => expect(await metricsOf(address)).toContain('joulebook_ingest_waiting_bytes 0\n'));
     }
     expect((await send(address, batchOf([energyFact()]))).status).toBe(200);
+  });
+});
+
+/** One byte of a body that is said to be longer, on a connection of its own. */
+function begin(address: string, length: number, token?: string): Socket {
+  const socket = connect(Number(new URL(address).port), '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.write(`POST /v1/batches HTTP/1.1\r\nhost: 127.0.0.1\r\n${token === undefined ? '' : `authorization: Bearer ${token}\r\n`}content-type: application/json\r\ncontent-length: ${length}\r\n\r\n{`);
+  return socket;
+}
+
+const as = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
+
+describe('a sender that begins bodies and does not end them', () => {
+  let folder: string;
+  let open: Socket[];
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'joulebook-senders-'));
+    open = [];
+  });
+  afterEach(async () => {
+    for (const socket of open) socket.destroy();
+    await rm(folder, { recursive: true });
+  });
+
+  async function withTokens(flags: Record<string, unknown>) {
+    const tokens = await openTokens(folder, clock, (error) => { throw error; });
+    const of = async (scope: string): Promise<string> => (await tokens.create({ scopes: [parseScope(scope)], expires: undefined, note: undefined })).text;
+    const [one, two, reader] = [await of('ingest:node-1'), await of('ingest:node-2'), await of('read')];
+    const { address, store } = await started({ tokenFolder: folder, ...flags });
+    const bytesWaiting = async (): Promise<string> => /joulebook_ingest_waiting_bytes (\d+)/.exec(await (await fetch(`${address}/metrics`, { headers: { authorization: `Bearer ${reader}` } })).text())?.[1] ?? '';
+    return { address, store, bytesWaiting, one, two };
+  }
+  it('takes a quarter of the places, and leaves the rest to others', async () => {
+    const { address, bytesWaiting, one, two } = await withTokens({});
+    open = Array.from({ length: 300 }, () => begin(address, 300, one));
+    await vi.waitFor(async () => expect(await bytesWaiting()).toBe(String(256 * 300)), { timeout: 10_000 });
+    expect(await send(address, batchOf([tokensFact()]), as(one))).toMatchObject({ status: 503, error: 'BUSY' });
+    expect(await send(address, batchOf([tokensFact()], { node: 'node-2' }), as(two))).toMatchObject({ status: 200 });
+    for (const socket of open) socket.destroy();
+    await vi.waitFor(async () => expect(await bytesWaiting()).toBe('0'), { timeout: 10_000 });
+    expect(await send(address, batchOf([tokensFact()]), as(one))).toMatchObject({ status: 200 });
+  }, 30_000);
+
+  it('takes a quarter of the bytes, or one body that is larger', async () => {
+    const { address, bytesWaiting, one, two } = await withTokens({ maxWaitingBytes: 100_000 });
+    open = [begin(address, 20_000, one)];
+    await vi.waitFor(async () => expect(await bytesWaiting()).toBe('20000'));
+    const facts = Array.from({ length: 40 }, (_, index) => tokensFact({ from: index }));
+    expect(await send(address, batchOf(facts), as(one))).toMatchObject({ status: 503, error: 'BUSY' });
+    // It inflates to more than a quarter, and is the only one of its sender.
+    expect(await send(address, batchOf(facts, { node: 'node-2' }), as(two))).toMatchObject({ status: 200 });
+    expect(await bytesWaiting()).toBe('20000');
+  });
+
+  it('is told after bodyTimeout and loses its connection and its place', async () => {
+    const { address } = await started({ bodyTimeout: '0.2s' });
+    const socket = begin(address, 300);
+    open = [socket];
+    let said = '';
+    socket.setEncoding('utf8').on('data', (text: string) => (said += text));
+    await once(socket, 'close');
+    expect(said).toMatch(/^HTTP\/1\.1 408 /);
+    expect(said).toContain('"error":"BODY_TIMEOUT"');
+    expect(await metricsOf(address)).toContain('joulebook_ingest_waiting_bytes 0\n');
+    expect(await metricsOf(address)).toContain('result="slow"} 1\n');
+    // Who is quick is not cut off by the time of another.
+    expect(await send(address, batchOf([tokensFact()]))).toMatchObject({ status: 200 });
+  });
+});
+
+async function ready(address: string): Promise<{ status: number; message: string }> {
+  const response = await fetch(`${address}/readyz`);
+  return { status: response.status, message: refusal.parse(await response.json()).message ?? '' };
+}
+
+describe('readiness', () => {
+  it('ends while no batch can be stored, says why, and comes back when one could be, which is tried without one', async () => {
+    let broken: Error | undefined;
+    let probes = 0;
+    const tried = async (): Promise<void> => {
+      probes += 1;
+      if (broken) throw broken;
+    };
+    const { address, store } = await started({}, (real) => ({
+      ...real,
+      append: async (batch) => (broken ? Promise.reject(broken) : real.append(batch)),
+      probe: async () => tried().then(() => real.probe()),
+    }));
+    expect(await ready(address)).toEqual({ status: 200, message: '' });
+    broken = new Error('could not write to /secret/place: No space left on device');
+    expect(await send(address, batchOf([tokensFact()]))).toMatchObject({ status: 503, error: 'STORE_FAILED' });
+    skipped += 10;
+    const { status, message } = await ready(address);
+    expect([status, message]).toEqual([503, expect.stringMatching(/^No batch could be stored since 20\d\d-.*Z: its disk is full\. /)]);
+    expect(message).not.toContain('secret');
+    await vi.waitFor(() => expect(probes).toBe(1));
+    broken = undefined;
+    // No batch comes, since balancers send none to who is not ready.
+    skipped += 10;
+    expect((await ready(address)).status).toBe(503);
+    await vi.waitFor(async () => expect((await ready(address)).status).toBe(200), { timeout: 10_000 });
+    expect(probes).toBe(2);
+    expect(await store.streams()).toEqual([]);
+  });
+
+  it('is not ended by a batch that is refused for what it is', async () => {
+    const { address } = await started({}, (real) => ({ ...real, append: () => Promise.reject(new TelemetryError('FACT_TOO_WIDE', 'too wide', 'discard')) }));
+    expect(await send(address, batchOf([tokensFact()]))).toMatchObject({ status: 400 });
+    expect((await ready(address)).status).toBe(200);
   });
 });
 

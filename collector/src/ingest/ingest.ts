@@ -4,6 +4,7 @@
  *   200 { accepted: true, duplicate }   it is stored, now or before
  *   400 413 415                         it never will be: count it and go on
  *   401 403                             not by this sender: another token, then the same again
+ *   408                                 the body did not arrive in time: send the same again
  *   409                                 this (stream, sequence) is taken by other content: open a new stream
  *   425 429 503 + Retry-After           not now; send the same again
  *
@@ -12,9 +13,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { decodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
-import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
+import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Instant } from '@joulebook/shared/units.js';
-import { mayWrite } from '../access/caller.js';
+import { mayWrite, senderOf } from '../access/caller.js';
 import type { Refusal } from '../access/refusal.js';
 import type { Store } from '../store/store.js';
 import { Admission, type AdmissionSettings, type Objection } from './admission.js';
@@ -22,10 +23,11 @@ import { readBody } from './body.js';
 import { sentAt, type ClockOffsets } from './clock-offsets.js';
 import type { Metrics } from './metrics.js';
 import { inLanes, Room, type Lease } from './room.js';
+import type { StoreHealth } from './store-health.js';
 
 const RETRY_AFTER_SECONDS = 5;
-/** Batches taken in and not yet answered; more are told to come back, however small they are. */
-const MOST_WAITING = 256;
+/** Batches taken in and not yet answered, four times as many as go into a transaction; more are told to come back, however small they are. */
+const MOST_WAITING = 1024;
 /** Bodies being inflated at a time, each to at most maxInflatedBytes. */
 const INFLATING = 4;
 /** What a parsed batch takes in memory, as text and as objects, by the bytes of its text. */
@@ -35,10 +37,13 @@ export interface IngestSettings extends AdmissionSettings {
   readonly maxBodyBytes: number;
   readonly maxInflatedBytes: number;
   readonly maxWaitingBytes: number;
+  /** Seconds. */
+  readonly bodyTimeout: number;
 }
 
 export interface Intake {
   readonly store: Store;
+  readonly health: StoreHealth;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly clocks: ClockOffsets;
@@ -58,12 +63,11 @@ function retryLater(reply: FastifyReply, { error, message, after = RETRY_AFTER_S
   return { error, message };
 }
 
-export function ingest(app: FastifyInstance, { store, metrics, clock, clocks }: Intake, settings: IngestSettings): void {
+export function ingest(app: FastifyInstance, { store, health, metrics, clock, clocks }: Intake, settings: IngestSettings): void {
   const room = new Room(settings.maxWaitingBytes, MOST_WAITING);
   const inflating = inLanes(INFLATING);
   const admission = new Admission(settings, clocks);
   const arrivals = new WeakMap<FastifyRequest, Arrival>();
-  let storeWorks = true;
   metrics.gauge({ name: 'joulebook_ingest_waiting_bytes', help: 'Memory of batches that were begun and not yet answered.' }, () => [{ value: room.taken.bytes }]);
 
   // Only types that a web page can't send to another site without asking first: nobody's browser feeds this collector.
@@ -73,7 +77,7 @@ export function ingest(app: FastifyInstance, { store, metrics, clock, clocks }: 
   /** Before anything of the body is read. */
   async function makeRoom(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const said = Number(request.headers['content-length'] ?? settings.maxBodyBytes);
-    const lease = room.lease(Math.min(settings.maxBodyBytes, said));
+    const lease = room.lease(Math.min(settings.maxBodyBytes, said), senderOf(request));
     if (!lease) {
       metrics.batch('busy');
       await reply.send(retryLater(reply, { error: 'BUSY', message: 'Too much is waiting to be stored; send it again later.' }));
@@ -81,8 +85,18 @@ export function ingest(app: FastifyInstance, { store, metrics, clock, clocks }: 
     }
     const arrival: Arrival = { lease, at: clock.wall(), handled: false };
     arrivals.set(request, arrival);
+    const slow = setTimeout(() => void (arrival.handled || tooSlow(reply)), settings.bodyTimeout * 1000);
     // Closed before its body was whole, or refused on the way: the handler never sees it.
-    reply.raw.once('close', () => arrival.handled || lease.release());
+    reply.raw.once('close', () => {
+      clearTimeout(slow);
+      return arrival.handled || lease.release();
+    });
+  }
+
+  /** What comes of the body after this is of nobody: the connection ends with the answer. */
+  function tooSlow(reply: FastifyReply): void {
+    metrics.batch('slow');
+    void reply.code(408).header('connection', 'close').send({ error: 'BODY_TIMEOUT', message: `The body did not arrive within ${settings.bodyTimeout} s; send it again, or a smaller one.` } satisfies Refusal);
   }
 
   async function decoded(body: unknown, lease: Lease): Promise<Batch | undefined> {
@@ -107,17 +121,15 @@ export function ingest(app: FastifyInstance, { store, metrics, clock, clocks }: 
       // What was stored before stays stored: its sender is to forget it, not to count it as lost.
       if (objection && (await store.seen(batch)) !== 'duplicate') return objectTo(reply, objection);
       const appended = await store.append(batch);
-      if (!storeWorks) app.log.info('the store takes batches again');
-      storeWorks = true;
+      health.stored();
       metrics.batch(appended);
       if (appended === 'accepted') metrics.slices(batch.slices.length);
       if (appended !== 'conflict') return { accepted: true, duplicate: appended === 'duplicate' };
       void reply.code(409);
-      return { error: 'BATCH_CONFLICT', message: `Stream ${batch.stream} has sent other content as sequence ${batch.sequence} before, or has too many gaps; open a new stream.` };
+      return { error: 'BATCH_CONFLICT', message: `Stream ${batch.stream} has sent other content as sequence ${batch.sequence} before, belongs to another node, or has too many gaps; open a new stream.` };
     } catch (error) {
       if (error instanceof TelemetryError && error.remedy === 'discard') throw error;
-      if (storeWorks) app.log.error({ error: messageOf(error) }, 'the store does not take batches; agents are told to retry');
-      storeWorks = false;
+      health.failed(error);
       metrics.batch('failed');
       return retryLater(reply, { error: 'STORE_FAILED', message: 'The store does not take batches now; send it again later.' });
     }

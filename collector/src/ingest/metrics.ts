@@ -2,8 +2,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Appended } from '../store/store.js';
 
-/** `busy`, `early`, `failed`: told to come back. */
-export type BatchResult = Appended | 'rejected' | 'busy' | 'early' | 'failed';
+/** `busy`, `early`, `failed`, `slow`: told to come back. */
+export type BatchResult = Appended | 'rejected' | 'busy' | 'early' | 'failed' | 'slow';
 
 export interface Sample {
   readonly labels?: Readonly<Record<string, string>>;
@@ -29,7 +29,7 @@ export function createMetrics(): Metrics {
     name: 'joulebook_ingest_seconds', help: 'Time from a whole body to its durable answer.', buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10], registers: [registry],
   });
   // A counter that was never touched is absent, and an alert on its rate never fires.
-  for (const result of ['accepted', 'duplicate', 'conflict', 'rejected', 'busy', 'early', 'failed'] satisfies BatchResult[]) batches.inc({ result }, 0);
+  for (const result of ['accepted', 'duplicate', 'conflict', 'rejected', 'busy', 'early', 'failed', 'slow'] satisfies BatchResult[]) batches.inc({ result }, 0);
   return {
     batch: (result) => batches.inc({ result }),
     slices: (count) => slices.inc(count),

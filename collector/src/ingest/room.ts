@@ -1,6 +1,7 @@
 /**
  * Memory for batches that were begun and not yet answered. A body has its room before it is read, and what it inflates to
- * before it is parsed; who finds none is told to come back, while others are served.
+ * before it is parsed; who finds none is told to come back, while others are served. No sender takes more than a part of it:
+ * whoever begins bodies that never arrive, or sends more than is stored, is in nobody's way but its own.
  */
 export interface Lease {
   /** @returns false where there is no room: the lease is as it was */
@@ -8,43 +9,62 @@ export interface Lease {
   release(): void;
 }
 
+/** Of all room, for one sender. Four that are up to no good would be needed to keep the others out. */
+const PART = 1 / 4;
+
+interface Held {
+  bytes: number;
+  leases: number;
+}
+
 export class Room {
-  #taken = 0;
-  #leases = 0;
+  readonly #all: Held = { bytes: 0, leases: 0 };
+  /** Only those who hold something. */
+  readonly #senders = new Map<string, Held>();
   constructor(
     readonly mostBytes: number,
     readonly mostLeases: number,
   ) {}
 
   get taken(): { readonly bytes: number; readonly batches: number } {
-    return { bytes: this.#taken, batches: this.#leases };
+    return { bytes: this.#all.bytes, batches: this.#all.leases };
   }
 
-  /** Undefined where there is no room. One that is larger than everything has it alone. */
-  lease(bytes: number): Lease | undefined {
-    if (this.#leases >= this.mostLeases || !this.#fits(bytes)) return undefined;
-    this.#leases += 1;
-    this.#taken += bytes;
-    let mine = bytes;
+  /** Undefined where there is no room. One that is larger than everything has it alone, and one that is larger than its sender's part has that alone. */
+  lease(bytes: number, sender: string): Lease | undefined {
+    const held = this.#senders.get(sender) ?? { bytes: 0, leases: 0 };
+    if (this.#all.leases >= this.mostLeases || held.leases >= this.mostLeases * PART || !this.#fits(held, bytes, 0)) return undefined;
+    this.#senders.set(sender, held);
+    const parts = [this.#all, held] as const;
+    let mine = 0;
+    const take = (more: number, leases: number): void => {
+      mine += more;
+      for (const part of parts) {
+        part.bytes += more;
+        part.leases += leases;
+      }
+    };
+    take(bytes, 1);
     let released = false;
     return {
       grow: (more) => {
-        if (released || (this.#leases > 1 && !this.#fits(more))) return false;
-        this.#taken += more;
-        mine += more;
+        if (released || !this.#fits(held, more, 1)) return false;
+        take(more, 0);
         return true;
       },
       release: () => {
         if (released) return;
         released = true;
-        this.#leases -= 1;
-        this.#taken -= mine;
+        take(-mine, -1);
+        if (held.leases === 0) this.#senders.delete(sender);
       },
     };
   }
 
-  #fits(bytes: number): boolean {
-    return this.#leases === 0 || this.#taken + bytes <= this.mostBytes;
+  /** @param own leases of who asks, which leave it alone all the same */
+  #fits(held: Held, bytes: number, own: number): boolean {
+    const fits = (part: Held, most: number): boolean => part.leases === own || part.bytes + bytes <= most;
+    return fits(this.#all, this.mostBytes) && fits(held, this.mostBytes * PART);
   }
 }
 

@@ -76,7 +76,8 @@ export class SeriesLimit {
   readonly #nodes = new Map<string, Seen>();
   #day = 0;
   #hashes = 0;
-  constructor(readonly most: number) {}
+  /** @param limit read at each batch */
+  constructor(readonly limit: { readonly maxSeries: number }) {}
 
   /**
    * @param day whole days since 1970
@@ -91,7 +92,7 @@ export class SeriesLimit {
     const known = this.#nodes.get(node) ?? { series: new Set<number>(), values: new Map<string, Set<number>>() };
     const begun: Seen = { series: new Set(), values: new Map() };
     for (const slice of slices) this.#look(slice, known, begun);
-    if (known.series.size + begun.series.size > this.most) return this.#tooMany(node, known, begun);
+    if (known.series.size + begun.series.size > this.limit.maxSeries) return this.#tooMany(node, known, begun);
     this.#nodes.delete(node);
     this.#nodes.set(node, known);
     if (begun.series.size === 0) return undefined;
@@ -131,6 +132,6 @@ export class SeriesLimit {
     const counts = [...new Set([...known.values.keys(), ...begun.values.keys()])].map((name) => [name, (known.values.get(name)?.size ?? 0) + (begun.values.get(name)?.size ?? 0)] as const);
     const [name, count] = counts.reduce((most, each) => (each[1] > most[1] ? each : most), ['', 0]);
     const what = name.startsWith(LABEL) ? `Label '${name.slice(LABEL.length)}'` : `'${name}'`;
-    return `Node '${node}' would have more than ${this.most} series today. ${what} has most values: ${count}. Leave out what differs from request to request, or raise maxSeries.`;
+    return `Node '${node}' would have more than ${this.limit.maxSeries} series today. ${what} has most values: ${count}. Leave out what differs from request to request, or raise maxSeries.`;
   }
 }

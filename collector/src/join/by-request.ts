@@ -12,8 +12,8 @@
 import type { Phase } from '@joulebook/shared/slice.js';
 import { microjoulesToJoules, type Joules } from '@joulebook/shared/units.js';
 import { divides, type GroupSum, type Key, type RequestCounts } from '../store/store.js';
-import { fits, keyName, tellFlags } from './flags.js';
-import { clip, hull, identity, inOrder, project, stepSpan, type Group } from './groups.js';
+import { flagsByGroup, keyName } from './flags.js';
+import { clip, hull, inOrder, stepSpan } from './groups.js';
 import type { Joined, Question } from './join.js';
 import type { Flag, Row } from './report.js';
 import { cellsOf, NOBODY, ofPhase, REQUEST_PHASES, type Cell, type Draft, type Keys, type RequestPhase } from './request-cells.js';
@@ -101,20 +101,6 @@ function reservations(question: Question, { requests, flags: told }: RequestAcco
   return flags;
 }
 
-/** Flags of the facts by group, each looked for once: there may be very many rows. Rows of single requests carry none: no flag is about one. */
-function flagsOf({ flags, flagKeys }: RequestAccount, by: readonly Key[]): (group: Group) => readonly Flag[] {
-  const told = new Map<string, readonly Flag[]>();
-  return (group) => {
-    if (by.includes('request')) return [];
-    const own = project(group, by, flagKeys);
-    const key = identity(own);
-    const values = new Map(flagKeys.map((each, index) => [each, own.values[index] ?? null]));
-    const found = told.get(key) ?? tellFlags(flags.filter((flag) => flag.step === group.step && fits(flag, flagKeys, values)));
-    told.set(key, found);
-    return found;
-  };
-}
-
 export function joinRequests(question: Question, account: RequestAccount, terms: Terms): JoinedRequests {
   const { by, step, filtered } = question;
   const shared = by.filter((key) => key !== 'phase');
@@ -127,7 +113,8 @@ export function joinRequests(question: Question, account: RequestAccount, terms:
     ...requestDrafts(by.length === 0 && step === undefined && cells.length === 0 ? [NOBODY] : cells, keys, account, phases, atGpu),
     ...(restTold ? restDrafts(account.measured, cells, keys, phases, terms) : []),
   ].toSorted(inOrder(by));
-  const flags = flagsOf(account, by);
+  // No flag is about a single request.
+  const flags = by.includes('request') ? () => [] : flagsByGroup(account.flags, account.flagKeys, by);
   const rows = drafts.map((draft): Row => {
     const group = Object.fromEntries(by.map((key, index) => [keyName(key), shown(key, draft.values[index] ?? null)]));
     const span = draft.to === draft.from ? undefined : step === undefined ? clip(draft, question) : stepSpan(draft, step);

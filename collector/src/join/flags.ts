@@ -1,5 +1,6 @@
 /** Reservations: what the facts themselves say, and what the join has to add. */
 import type { Key, GroupSum } from '../store/store.js';
+import { identity, project, type Group } from './groups.js';
 import type { Flag } from './report.js';
 
 const TOLD_PER_CODE = 5;
@@ -37,7 +38,7 @@ function collect(sums: readonly GroupSum<'flag'>[]): Map<string, Cases> {
 }
 
 /** Sums of flag facts → flags, by code: the first few details each, then how many more. */
-export function tellFlags(sums: readonly GroupSum<'flag'>[]): Flag[] {
+function tellFlags(sums: readonly GroupSum<'flag'>[]): Flag[] {
   return [...collect(sums)].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([code, cases]) => {
     const flags: Flag[] = [];
     for (const [detail, { count, of }] of cases.parts) {
@@ -50,11 +51,38 @@ export function tellFlags(sums: readonly GroupSum<'flag'>[]): Flag[] {
 }
 
 /** A flag fits a row unless it carries a key of the row with another value: one without a deployment holds for all of them. */
-export const fits = (sum: GroupSum<'flag'>, flagKeys: readonly Key[], values: ReadonlyMap<Key, string | null>): boolean =>
+const fits = (sum: GroupSum<'flag'>, flagKeys: readonly Key[], values: ReadonlyMap<Key, string | null>): boolean =>
   flagKeys.every((key, index) => {
     const said = sum.values[index] ?? null;
     return said === null || said === values.get(key);
   });
+
+/** Each step and each combination of what flags carry is looked at once: there may be very many rows. */
+export function flagsByGroup(flags: readonly GroupSum<'flag'>[], flagKeys: readonly Key[], by: readonly Key[]): (group: Group) => readonly Flag[] {
+  const ofSteps = new Map<number, GroupSum<'flag'>[]>();
+  for (const flag of flags) {
+    const ofStep = ofSteps.get(flag.step);
+    if (ofStep) ofStep.push(flag);
+    else ofSteps.set(flag.step, [flag]);
+  }
+  const told = new Map<string, readonly Flag[]>();
+  return (group) => {
+    const own = project(group, by, flagKeys);
+    const key = identity(own);
+    const values = new Map(flagKeys.map((each, index) => [each, own.values[index] ?? null]));
+    const found = told.get(key) ?? tellFlags((ofSteps.get(group.step) ?? []).filter((flag) => fits(flag, flagKeys, values)));
+    told.set(key, found);
+    return found;
+  };
+}
+
+/** Energy that came late is seen beside its time: a little more than asked is no fault. */
+const MOST_COVERAGE = 1.05;
+
+export const overCoverage = (coverage: number | null): Flag[] =>
+  coverage !== null && coverage > MOST_COVERAGE
+    ? [{ code: 'SEEN_LONGER_THAN_ASKED', detail: `Facts say that ${(coverage * 100).toFixed(0)} % of the time asked was observed: energy that came late for another time is booked here, or who sent them is wrong.` }]
+    : [];
 
 export const lowCoverage = (coverage: number | null): Flag[] =>
   coverage !== null && coverage < LOW_COVERAGE

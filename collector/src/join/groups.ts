@@ -56,7 +56,7 @@ export function clip(facts: Window | undefined, { from, to }: { readonly from: E
   return begin === undefined || end === undefined ? undefined : { from: begin, to: end };
 }
 
-export const everyFound = (index: Index<unknown>): readonly (Group & Window)[] => (index === 'unasked' ? [] : [...index.values()]);
+const everyFound = (index: Index<unknown>): readonly (Group & Window)[] => (index === 'unasked' ? [] : [...index.values()]);
 
 /** Every group of any kind, in order. A phase divides energy only: where energy has phases of a group, they stand for its tokens and requests. */
 export function groupsOf(by: readonly Key[], energy: Index<unknown>, others: readonly Index<unknown>[]): Group[] {

@@ -10,9 +10,8 @@
  */
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { divides, type GroupSum, type Key } from '../store/store.js';
-import { fits, keyName, tellFlags } from './flags.js';
-import { askedInWindow, type AskedOfDevices } from './asked.js';
-import { clip, everyFound, groupsOf, hull, identity, indexCounts, indexEnergy, project, stepSpan, type Group, type Index } from './groups.js';
+import { flagsByGroup, keyName } from './flags.js';
+import { clip, groupsOf, hull, identity, indexCounts, indexEnergy, project, stepSpan, type Group, type Index } from './groups.js';
 import { onePhase, phasesByGroup } from './phases.js';
 import type { Flag, Row } from './report.js';
 import { rowOf, type Terms, type Window } from './row.js';
@@ -36,8 +35,8 @@ export interface Sums {
   readonly energy: readonly GroupSum<'energy'>[] | 'unasked';
   /** What ratios divide by: `energy`, or the part of it that basis `serving` counts. */
   readonly counted: readonly GroupSum<'energy'>[] | 'unasked';
-  /** Where the question names a range and energy can be divided by its keys. */
-  readonly asked: AskedOfDevices | undefined;
+  /** Grouped by the keys of the question, of its bounds: where it names a range and energy can be divided by its keys. */
+  readonly asked: readonly GroupSum<'asked'>[] | undefined;
   /** Grouped by the keys of the question, then `phase`; undefined where phase is one of them, or energy is unasked. */
   readonly phases: readonly GroupSum<'booked'>[] | undefined;
   /** Grouped by the keys tokens have, then `token`. */
@@ -72,17 +71,21 @@ export interface Joined {
   readonly bounds: Window | undefined;
 }
 
+/** As asked, where not asked what the facts span. */
+export const boundsOf = (question: Question, { energy, tokens, requests }: Pick<Sums, JoinedKind>): Window | undefined =>
+  clip(hull([energy, tokens, requests].flatMap((sums): readonly Window[] => (sums === 'unasked' ? [] : sums))), question);
+
 export function join(question: Question, sums: Sums, terms: Terms): Joined {
   const { by, step } = question;
   const energy = indexEnergy(sums.energy);
   const counted = indexEnergy(sums.counted);
   const tokens = indexCounts(sums.tokens, ({ sums: { count } }) => count);
   const requests = indexCounts(sums.requests, ({ sums: { requests: ended } }) => ended);
-  const bounds = clip(hull([energy, tokens, requests].flatMap((index) => everyFound(index))), question);
   const phasesOf = phasesByGroup(sums.phases ?? []);
   const unasked = whyUnasked(question);
   const shared = by.filter((key) => key !== 'phase');
-  const askedOf = sums.asked && askedInWindow(sums.asked, (group) => bounds && intersect(bounds, step === undefined ? bounds : stepSpan(group, step)));
+  const askedOf = new Map(sums.asked?.map((asked) => [identity(asked), asked.sums.askedOfWindow]));
+  const flagsOf = flagsByGroup(sums.flags, sums.flagKeys, by);
   // The whole without time steps is a row even when nothing was measured: it says so.
   const groups: Group[] = by.length === 0 && step === undefined ? [{ step: epochMicros(0), values: [] }] : groupsOf(by, energy, [tokens, requests]);
 
@@ -91,7 +94,6 @@ export function join(question: Question, sums: Sums, terms: Terms): Joined {
     const rest = project(group, by, shared);
     const own = { energy: lookUp(energy, group), tokens: lookUp(tokens, rest), requests: lookUp(requests, rest) };
     const span = step === undefined ? clip(hull([...present(own.energy), ...present(own.tokens), ...present(own.requests)]), question) : stepSpan(group, step);
-    const flags = tellFlags(sums.flags.filter((flag) => flag.step === group.step && fits(flag, sums.flagKeys, values)));
     return rowOf(
       Object.fromEntries([...values].map(([key, value]) => [keyName(key), value])),
       {
@@ -103,13 +105,11 @@ export function join(question: Question, sums: Sums, terms: Terms): Joined {
         requests: valueOf(own.requests, new Map()),
         phase: values.get('phase') ?? question.phase,
         span,
-        askedOfWindow: askedOf?.(group),
+        askedOfWindow: askedOf.get(identity(group)),
       },
       terms,
-      [...flags, ...unasked],
+      [...flagsOf(group), ...unasked],
     );
   });
-  return { rows, bounds };
+  return { rows, bounds: boundsOf(question, sums) };
 }
-
-const intersect = (a: Window, b: Window): Window => ({ from: a.from > b.from ? a.from : b.from, to: a.to < b.to ? a.to : b.to });

@@ -6,7 +6,7 @@ import { joulesPerOutputToken, joulesPerPromptToken, joulesSavedByCache, shareUn
 import { carbonGrams, energyCost, energyCostPerToken, type DollarsPerKwh, type GramsPerKwh } from '../figures/money.js';
 import type { EnergySums } from '../store/store.js';
 import { formatTime } from './times.js';
-import { lowCoverage } from './flags.js';
+import { lowCoverage, overCoverage } from './flags.js';
 import type { Flag, Row } from './report.js';
 import type { PhaseEnergy } from './phases.js';
 import { uncertaintyOf } from './uncertainty.js';
@@ -168,6 +168,7 @@ export function rowOf(group: Row['group'], facts: GroupFacts, terms: Terms, told
       ...ofPhases.flags,
       ...(cachedUnknown ? [{ code: 'CACHED_UNKNOWN', detail: 'How many input tokens came from a cache is not known; the ratios are over all input tokens counted.' }] : []),
       ...lowCoverage(covered),
+      ...overCoverage(covered),
     ],
   };
 }

@@ -3,8 +3,9 @@ import type { EnergySlice, Slice } from '@joulebook/shared/slice.js';
 import { seconds } from '@joulebook/shared/units.js';
 import type { Report } from '../join/report.js';
 import { openDuckdb } from '../store/duckdb.js';
-import { batchOf, energyFact, iso, tokensFact } from '../store/sample-facts.js';
+import { at, batchOf, energyFact, iso, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
+import { stepOf } from './boundaries.js';
 import { buildReport } from './build.js';
 import { render } from './render.js';
 import { parseRequest } from './request.js';
@@ -47,6 +48,16 @@ it('shows boundaries side by side and what the server draws beyond its parts', a
     expect(render(report, format)).toMatch(/server by ipmi.*dcmi .*power/);
   }
   expect((await asked({ by: 'node' })).other?.joules).toBe(21_600);
+});
+
+const secondsPerStep = (range: number, devices: number): number => {
+  const sums = { microjoules: 1n, seconds: seconds(1), askedSeconds: seconds(1), modelledMicrojoules: 0n, divisionMicrojoules: 0n, wallSeconds: seconds(1), devices, stated: null };
+  return stepOf(['gpu', 'server'].map((boundary) => ({ values: [boundary], step: at(0), from: at(0), to: at(range), sums }))) / 1e6;
+};
+
+it('looks at a month of a fleet in steps that are summed already, and at few', () => {
+  expect([600, 3600, 3601, 86_400, 30 * 86_400 + 7].map((range) => secondsPerStep(range, 1))).toEqual([10, 10, 20, 240, 3 * 3600]);
+  expect([125, 2000, 20_000].map((devices) => secondsPerStep(30 * 86_400, devices))).toEqual([2 * 3600, 29 * 3600, 30 * 3600]);
 });
 
 it('says nothing of it where one boundary was asked for, or a part of a node', async () => {

@@ -10,8 +10,12 @@ import type { ReportRequest } from './request.js';
 
 /** A slice lies inside one such cell, so a difference of two boundaries is never finer. */
 const CELL_MICROS = 10_000_000;
-/** An hour is looked at by cells, longer ranges in longer steps. */
+/** An hour is looked at by cells, longer ranges in longer steps; and so are many sensors, since every step of each is a row. */
 const MOST_STEPS = 360;
+const LEAST_STEPS = 24;
+const MOST_ROWS = 100_000;
+/** What is summed already: longer steps are a multiple of it. */
+const [MINUTE_MICROS, HOUR_MICROS] = [60_000_000, 3_600_000_000];
 
 export interface Boundaries extends Balance {
   readonly boundariesMeasured: readonly MeasuredBoundary[];
@@ -31,9 +35,14 @@ const measuredOf = (perBoundary: readonly GroupSum<'energy'>[]): MeasuredBoundar
   });
 
 /** Whole cells, so many that the answer stays small. */
-function stepOf(perBoundary: readonly GroupSum<'energy'>[]): EpochMicros {
+export function stepOf(perBoundary: readonly GroupSum<'energy'>[]): EpochMicros {
   const range = Math.max(...perBoundary.map(({ to }) => to)) - Math.min(...perBoundary.map(({ from }) => from));
-  return epochMicros(Math.ceil(Math.max(1, range / MOST_STEPS) / CELL_MICROS) * CELL_MICROS);
+  // On each node that a wide sensor reads for, every boundary may have rows.
+  const wide = perBoundary.flatMap(({ values: [boundary], sums }) => (WIDE.some((known) => known === boundary) ? [sums.devices] : []));
+  const steps = Math.min(MOST_STEPS, Math.max(LEAST_STEPS, MOST_ROWS / (Math.max(1, ...wide) * perBoundary.length)));
+  const least = Math.max(1, range / steps);
+  const unit = [CELL_MICROS, MINUTE_MICROS, HOUR_MICROS].findLast((micros) => least > micros) ?? CELL_MICROS;
+  return epochMicros(Math.ceil(least / unit) * unit);
 }
 
 /** Costs one look at the energy of the scope, and a second one where a boundary contains another. */
@@ -42,7 +51,7 @@ export async function boundariesOf(store: Store, scope: Scope): Promise<Boundari
   const boundariesMeasured = measuredOf(perBoundary);
   const contained = boundariesMeasured.length > 1 && boundariesMeasured.some(({ boundary }) => WIDE.some((wide) => wide === boundary));
   if (!contained) return { boundariesMeasured, other: null, flags: [] };
-  const sums = await store.sum({ kind: 'energy', by: ['node', 'boundary', 'contains'], step: stepOf(perBoundary), ...scope });
+  const sums = await store.sum({ kind: 'energy', by: ['node', 'boundary', 'contains'], step: stepOf(perBoundary), ...scope, wallByCell: true });
   return { boundariesMeasured, ...balance(systemsOf(seriesOf(sums))) };
 }
 

@@ -1,13 +1,13 @@
 /** A question → the sums it needs → a report. The only place that knows which sums a report is made of. */
 import { BOUNDARIES, PHASES, type Boundary, type Phase } from '@joulebook/shared/slice.js';
-import type { AskedOfDevices } from '../join/asked.js';
 import { isByRequest, joinRequests, type JoinedRequests, type RequestAccount } from '../join/by-request.js';
-import { isAsked, join, whyUnasked, type JoinedKind, type Question, type Sums } from '../join/join.js';
+import { boundsOf, isAsked, join, whyUnasked, type JoinedKind, type Question, type Sums } from '../join/join.js';
 import type { Flag, Report } from '../join/report.js';
-import type { Terms } from '../join/row.js';
+import type { Terms, Window } from '../join/row.js';
 import { divides, inBoundary, type FactKind, type Filter, type GroupSum, type Resolution, type Scope, type Store } from '../store/store.js';
 import { formatTime } from '../join/times.js';
 import { boundariesOf, isWholeNodes, methodsOf, type Boundaries } from './boundaries.js';
+import { missingBatches } from './missing-batches.js';
 import { checkLabels, type ReportRequest } from './request.js';
 
 const SERVING_PHASES = ['prefill', 'decode', 'active'] as const satisfies readonly Phase[];
@@ -35,7 +35,7 @@ function questionOf(request: ReportRequest): Question {
   return { by: request.by, filtered: request.where.map(({ key }) => key), step: request.step, phase: phases.length === 1 ? (phases[0] ?? null) : null, from: request.from, to: request.to };
 }
 
-const groupedFor = (request: ReportRequest, { by }: Question) => <K extends JoinedKind | 'booked' | 'flag'>(kind: K) => ({ kind, by: by.filter((key) => divides(kind, key)), step: request.step, ...scopeOf(kind, request) });
+const groupedFor = (request: ReportRequest, { by }: Question) => <K extends JoinedKind | 'booked' | 'asked' | 'flag'>(kind: K) => ({ kind, by: by.filter((key) => divides(kind, key)), step: request.step, ...scopeOf(kind, request) });
 
 /** A reservation that doesn't name what is filtered holds for it. */
 async function gatherFlags(store: Store, request: ReportRequest, question: Question): Promise<Pick<Sums, 'flags' | 'flagKeys'>> {
@@ -51,13 +51,10 @@ async function gather(store: Store, request: ReportRequest, question: Question, 
     const query = grouped('energy');
     return store.sum({ ...query, where: [...query.where, inBoundary(boundary), ...more] });
   };
-  const asked = async (): Promise<AskedOfDevices | undefined> => {
-    if (boundary === null || !isAsked('energy', question) || (request.from === undefined && request.to === undefined)) return undefined;
-    const query = grouped('booked');
-    return {
-      own: await store.sum({ ...query, by: [...query.by, 'node', 'device'], where: [...query.where, inBoundary(boundary)] }),
-      devices: await store.sum({ ...query, by: ['node', 'device'], where: [inBoundary(boundary)] }),
-    };
+  const asked = async (window: Window | undefined): Promise<Sums['asked']> => {
+    if (boundary === null || window === undefined || !isAsked('energy', question) || (request.from === undefined && request.to === undefined)) return undefined;
+    const query = grouped('asked');
+    return store.sum({ ...query, where: [...query.where, inBoundary(boundary)], window });
   };
   const phases = async () => {
     if (boundary === null || !isAsked('energy', question) || question.by.includes('phase')) return undefined;
@@ -67,13 +64,16 @@ async function gather(store: Store, request: ReportRequest, question: Question, 
   const tokens = grouped('tokens');
   const requests = grouped('requests');
   const all = await energy();
-  return {
+  const joined = {
     energy: all,
-    counted: request.basis === 'all' ? all : await energy({ key: 'phase', values: SERVING_PHASES }),
-    asked: await asked(),
-    phases: await phases(),
     tokens: isAsked('tokens', question) ? await store.sum({ ...tokens, by: [...tokens.by, 'token'] }) : 'unasked',
     requests: isAsked('requests', question) ? await store.sum({ ...requests, by: [...requests.by, 'outcome'] }) : 'unasked',
+  } as const;
+  return {
+    ...joined,
+    counted: request.basis === 'all' ? all : await energy({ key: 'phase', values: SERVING_PHASES }),
+    asked: await asked(boundsOf(question, joined)),
+    phases: await phases(),
     ...(await gatherFlags(store, request, question)),
   };
 }
@@ -139,8 +139,15 @@ export const measureBoundaries = (store: Store, request: ReportRequest): Promise
 const basisFlags = ({ basis }: ReportRequest): Flag[] =>
   basis === 'serving' ? [{ code: 'BASIS_SERVING', detail: 'Idle and unknown joules are left out of the ratios (not of joules, watts, cost and carbon).' }] : [];
 
+/** Named, since the answer's own ends are those that were asked. */
+function summedInstead({ from, to }: Resolution['moved']): string {
+  const ends = [...(from === undefined ? [] : [`from ${formatTime(from)}`]), ...(to === undefined ? [] : [`to ${formatTime(to)}`])];
+  return ends.length === 0 ? '' : `; summed ${ends.join(' ')}`;
+}
+
 const resolutionFlags = (resolution: Resolution | undefined): Flag[] => [
-  ...(resolution?.rounded === true ? [{ code: 'RANGE_ROUNDED', detail: 'Facts of some of this time are no longer kept: its ends and steps were moved back to the beginning of the minute or hour whose sum is.' }] : []),
+  ...(resolution?.rounded === true ? [{ code: 'RANGE_ROUNDED', detail: `Facts of some of this time are no longer kept: its ends and steps were moved back to the beginning of the minute or hour whose sum is${summedInstead(resolution.moved)}.` }] : []),
+  ...(resolution?.keptSince === undefined ? [] : [{ code: 'RANGE_NOT_KEPT', detail: `Nothing of before ${formatTime(resolution.keptSince)} is kept any more; what was measured before is in no figure.` }]),
   ...(resolution?.wallTimeByCell === true ? [{ code: 'WALL_TIME_ROUNDED', detail: 'Facts of some of this time are no longer kept, and wall time (seconds, and watts by it) not for these keys: there it is that of the longest seen device of each minute or hour.' }] : []),
 ];
 
@@ -189,6 +196,7 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
     flags: unique([
       ...resolutionFlags(resolution),
       ...(await notMeasuredFlags(store, request, labels)),
+      ...(await missingBatches(store, { where: request.where, from, to })),
       ...basisFlags(request),
       ...total.flags,
       ...(boundaries?.flags ?? []),

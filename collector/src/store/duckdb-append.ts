@@ -5,7 +5,7 @@ import type { Slice, SliceKind } from '@joulebook/shared/slice.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { EpochMicros } from '@joulebook/shared/units.js';
 import { cellOf, LEVELS } from './levels.js';
-import { compact, entryOf, isSame, rowOf, type Entry } from './duckdb-ledger.js';
+import { compact, entryOf, isSame, rowOf, spanOf, type Entry, type Written } from './duckdb-ledger.js';
 import type { Ledger } from './ledger.js';
 import type { Appended } from './store.js';
 import { canonicalNodes } from './series.js';
@@ -47,39 +47,64 @@ function ownCells(slice: Slice): Cell[] {
   }
 }
 
-function cells(batch: Batch, slice: Slice): Cell[] {
-  const shared: Cell[] = [batch.stream, BigInt(batch.sequence), batch.node, BigInt(slice.from), BigInt(slice.to), text(slice.site), text(slice.deployment), text(slice.model), canonicalLabels(slice.labels)];
-  return [...shared, ...ownCells(slice)];
+type Labels = Slice['labels'];
+
+function isSameLabels(a: Labels, b: Labels): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }
 
-function appendRow(appender: DuckDBAppender, row: readonly Cell[]): void {
-  for (const cell of row) {
+/** Nearly all facts of a batch have the labels of the one before. */
+function labelTexts(): (labels: Labels) => string | null {
+  let [last, said]: [Labels, string | null] = [undefined, null];
+  return (labels) => {
+    if (!isSameLabels(labels, last)) [last, said] = [labels, canonicalLabels(labels)];
+    return said;
+  };
+}
+
+const sharedCells = (batch: Batch, slice: Slice, labels: string | null): Cell[] =>
+  [batch.stream, BigInt(batch.sequence), batch.node, BigInt(slice.from), BigInt(slice.to), text(slice.site), text(slice.deployment), text(slice.model), labels];
+
+function appendCells(appender: DuckDBAppender, cells: readonly Cell[]): void {
+  for (const cell of cells) {
     if (cell === null) appender.appendNull();
     else if (typeof cell === 'string') appender.appendVarchar(cell);
     else if (typeof cell === 'bigint') appender.appendBigInt(cell);
     else appender.appendDouble(cell);
   }
-  appender.endRow();
 }
 
 function appendRows(appender: DuckDBAppender, rows: readonly (readonly Cell[])[]): void {
   try {
-    for (const row of rows) appendRow(appender, row);
+    for (const row of rows) {
+      appendCells(appender, row);
+      appender.endRow();
+    }
   } finally {
     appender.closeSync();
   }
 }
 
 async function appendFacts(connection: DuckDBConnection, judged: readonly Judged[]): Promise<void> {
-  const byKind = new Map<SliceKind, Cell[][]>();
-  for (const { batch, verdict } of judged) {
-    for (const slice of verdict.booked) {
-      const rows = byKind.get(slice.kind) ?? [];
-      if (rows.length === 0) byKind.set(slice.kind, rows);
-      rows.push(cells(batch, slice));
+  const appenders = new Map<SliceKind, DuckDBAppender>();
+  const kinds = new Set(judged.flatMap(({ verdict }) => verdict.booked.map(({ kind }) => kind)));
+  const labelsOf = labelTexts();
+  try {
+    for (const kind of kinds) appenders.set(kind, await connection.createAppender(kind));
+    for (const { batch, verdict } of judged) {
+      for (const slice of verdict.booked) {
+        const appender = appenders.get(slice.kind);
+        if (!appender) throw new Error(`no table for facts of kind ${slice.kind}`);
+        appendCells(appender, sharedCells(batch, slice, labelsOf(slice.labels)));
+        appendCells(appender, ownCells(slice));
+        appender.endRow();
+      }
     }
+  } finally {
+    for (const appender of appenders.values()) appender.closeSync();
   }
-  for (const [kind, rows] of byKind) appendRows(await connection.createAppender(kind), rows);
 }
 
 async function keepApart(connection: DuckDBConnection, judged: readonly Judged[]): Promise<void> {
@@ -112,7 +137,7 @@ async function store(connection: DuckDBConnection, entries: readonly Entry[], at
   await connection.run('BEGIN');
   try {
     appendRows(await connection.createAppender('ledger'), entries.map((entry) => rowOf(entry, at)));
-    for (const { batch } of entries) ledger.accept(batch, at);
+    for (const entry of entries) ledger.accept(entry.batch, at, spanOf(entry));
     const hosts = entries.flatMap(({ batch: { node, host } }) => (host ? [[node, BigInt(at), JSON.stringify(host)]] : []));
     if (hosts.length > 0) appendRows(await connection.createAppender('host'), hosts);
     const judged = entries.map(({ batch }) => ({ batch, verdict: writers.judge(batch) }));
@@ -143,19 +168,22 @@ function refuseClosed({ from }: Entry, { factsSince }: Memory): void {
  * All of them in one transaction, or none. Call it for one group at a time: a connection has one transaction, and
  * nobody else may write between looking into the ledger and adding to it (the ledger's key would refuse the group).
  */
-export async function appendBatches(connection: DuckDBConnection, batches: readonly Batch[], at: EpochMicros, memory: Memory): Promise<Appended[]> {
+export async function appendBatches(connection: DuckDBConnection, batches: readonly Written[], at: EpochMicros, memory: Memory): Promise<Appended[]> {
   const fresh = new Map<string, Entry>();
+  /** By those who begin them here. */
+  const begun = new Map<string, string>();
   const answers: Appended[] = [];
   for (const entry of batches.map(entryOf)) {
-    const { stream, sequence } = entry.batch;
+    const { stream, sequence, node } = entry.batch;
     const key = `${stream} ${sequence}`;
     const twin = fresh.get(key);
     if (twin) answers.push(twin.hash === entry.hash ? 'duplicate' : 'conflict');
     else if (memory.ledger.holds(stream, sequence)) answers.push((await isSame(connection, entry)) ? 'duplicate' : 'conflict');
-    else if (!memory.ledger.hasRoomFor(stream, sequence)) answers.push('conflict');
+    else if (!memory.ledger.hasRoomFor(stream, sequence) || (memory.ledger.ownerOf(stream) ?? begun.get(stream) ?? node) !== node) answers.push('conflict');
     else {
       refuseClosed(entry, memory);
       fresh.set(key, entry);
+      begun.set(stream, node);
       answers.push('accepted');
     }
   }

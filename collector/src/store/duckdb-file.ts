@@ -2,7 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
-import { hostFacts, type HostFacts } from '@joulebook/shared/batch.js';
+import { z } from 'zod';
+import { encodeBatch, hostFacts, type Batch, type HostFacts } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { epochMicros, toEpochMicros, type EpochMicros } from '@joulebook/shared/units.js';
@@ -11,7 +12,7 @@ import { inGroups } from './group-commit.js';
 import { copyStore, exportFacts } from './duckdb-export.js';
 import { extentOf, labelsOf } from './duckdb-look.js';
 import { isWallTimeByCell, readGroup, sourcesOf, sumStatement } from './duckdb-sum.js';
-import { loadLedger, verdictOn } from './duckdb-ledger.js';
+import { loadLedger, verdictOn, writeLosses, type Written } from './duckdb-ledger.js';
 import { loadWriters } from './duckdb-writers.js';
 import { Ledger } from './ledger.js';
 import { resolutionOf } from './levels.js';
@@ -20,7 +21,7 @@ import { retain } from './retention.js';
 import { rollUp, standingOf } from './rollup.js';
 import type { EmbeddedStore } from './upkeep.js';
 import { Writers } from './writers.js';
-import type { Extent, FactKind, GroupSum, NodeSeen, SumQuery } from './store.js';
+import type { Appended, Extent, FactKind, GroupSum, NodeSeen, SumQuery } from './store.js';
 
 export const MEMORY = ':memory:';
 
@@ -36,10 +37,25 @@ const MEMORY_SHARE = 0.5;
 const MOST_MEMORY = 2 * 2 ** 30;
 const memoryLimit = (): string => `${Math.floor(Math.min(MOST_MEMORY, MEMORY_SHARE * totalmem()) / 2 ** 20)}MiB`;
 
+/** What `encodeBatch` made of a batch that was checked. */
+const asWritten = z.custom<Batch>();
+
+/** A batch comes from another thread as its text: copying the objects costs more than writing and reading them, and the ledger hashes the text. */
+export interface DuckdbFile extends EmbeddedStore {
+  appendText(text: string): Promise<Appended>;
+}
+
 export interface Opening {
   /** A file path, or `:memory:`. */
   readonly path: string;
   readonly readOnly: boolean;
+}
+
+/** As much as a batch has; nobody reads it. Two transactions: what is written and deleted in one leaves no trace on the disk. */
+const FILLER_BYTES = 2 ** 20;
+async function writeFiller(connection: DuckDBConnection): Promise<void> {
+  await connection.run(`INSERT INTO filler VALUES (repeat('x', ${FILLER_BYTES}))`);
+  await connection.run('DELETE FROM filler');
 }
 
 /** A connection has one transaction and one statement at a time: callers take turns. */
@@ -70,7 +86,9 @@ function explainOpening(path: string, cause: unknown): TelemetryError {
     const who = holder ? `${holder[1]} (PID ${holder[2]})` : 'another process';
     return new TelemetryError('STORE_HELD', `The store ${path} is held by ${who}. A store has one owner; ask the collector with --collector URL.`, 'abort', { cause });
   }
-  return new TelemetryError('STORE_UNREADABLE', `The store ${path} can't be opened: ${message.split('\n')[0]}`, 'abort', { cause });
+  // Its log of what was not yet in the file is of the store that stood here before.
+  const hint = message.includes('replaying WAL') ? ` Was a backup put in its place? Then ${path}.wal is of the store before: move it away.` : '';
+  return new TelemetryError('STORE_UNREADABLE', `The store ${path} can't be opened: ${message.split('\n')[0]}${hint}`, 'abort', { cause });
 }
 
 async function openInstance({ path, readOnly }: Opening): Promise<DuckDBInstance> {
@@ -91,7 +109,7 @@ function readHost(text: unknown): HostFacts | null {
 }
 
 /** @throws TelemetryError (`abort`) when the file is held by another process, newer than this program, or unreadable */
-export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<EmbeddedStore> {
+export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<DuckdbFile> {
   const { path, readOnly } = opening;
   const instance = await openInstance(opening);
   const writer = await instance.connect();
@@ -108,7 +126,7 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Em
   const memory = { writers, ledger, factsSince: (await standingOf(writer)).factsSince };
   const reader = await instance.connect();
   const writing = turns();
-  const append = inGroups((batches) => writing(() => appendBatches(writer, batches, toEpochMicros(clock.wall()), memory)));
+  const append = inGroups((group: readonly Written[]) => writing(() => appendBatches(writer, group, toEpochMicros(clock.wall()), memory)), ({ batch }) => batch.slices.length);
   const reading = turns();
   const rows = (connection: DuckDBConnection, sql: string, parameters: string[] = []) =>
     reading(async () => (await connection.runAndReadAll(sql, parameters)).getRows());
@@ -119,9 +137,12 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Em
   const now = (): EpochMicros => toEpochMicros(clock.wall());
 
   return {
-    append,
+    append: (batch) => append({ batch, text: encodeBatch(batch) }),
+    appendText: (text) => append({ batch: asWritten.parse(JSON.parse(text)), text }),
     seen: (batch) => writing(() => verdictOn(writer, ledger, batch)),
     streams: () => writing(async () => ledger.seen()),
+    markLost: (losses) => writing(() => writeLosses(writer, ledger, losses, now())),
+    probe: () => writing(() => writeFiller(writer)),
     async sum<K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]> {
       return reading(() =>
         atOneMoment(reader, async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DuckDBInstance } from '@duckdb/node-api';
 import type { Batch } from '@joulebook/shared/batch.js';
 import { openDuckdb } from './duckdb.js';
+import type { Slice } from '@joulebook/shared/slice.js';
 import { entryOf } from './duckdb-ledger.js';
 import { joinedBy, MOST_RUNS } from './ledger.js';
 import { at, batchOf, tokensFact } from './sample-facts.js';
@@ -108,18 +109,22 @@ it('tells a stream with more gaps than it keeps to begin another', async () => {
   await store.close();
 });
 
-const run = (first: number, last: number, since = 1) => ({ first, last, since: at(since) });
+const run = (first: number, last: number, since = 1) => ({ first, last, since: at(since), from: undefined, to: undefined });
 
 it('puts runs together from both sides and leaves the rest', () => {
   expect(joinedBy([], 3, at(9))).toEqual([run(3, 3, 9)]);
   expect(joinedBy([run(0, 2), run(4, 5, 2), run(8, 8, 3)], 3, at(9))).toEqual([run(0, 5), run(8, 8, 3)]);
   expect(joinedBy([run(0, 2), run(4, 5, 2)], 6, at(9))).toEqual([run(0, 2), run(4, 6, 2)]);
   expect(joinedBy([run(1, 2)], 0, at(9))).toEqual([run(0, 2)]);
+  expect(joinedBy([{ ...run(0, 2), to: at(20) }, { ...run(4, 5, 2), from: at(40), to: at(50) }], 3, at(9), { from: at(30), to: at(40) })).toEqual([{ ...run(0, 5), from: at(30), to: at(50) }]);
+  expect(joinedBy([{ ...run(0, 2), from: at(0), to: at(20) }], 3, at(9), { from: at(30), to: at(40) })).toEqual([{ ...run(0, 3), from: at(0), to: at(40) }]);
   const same = [run(0, 2)];
   expect(joinedBy(same, 1, at(9))).toBe(same);
 });
 
+const written = (...slices: readonly Slice[]) => ({ batch: batchOf([...slices]), text: '' });
+
 it('spans a batch from its first fact to its last', () => {
-  expect(entryOf(batchOf([tokensFact({ from: 5, to: 6 }), tokensFact({ from: 2, to: 9 }), tokensFact({ from: 3, to: 4 })]))).toMatchObject({ from: at(2), to: at(9) });
-  expect(entryOf(batchOf([]))).toMatchObject({ from: null, to: null });
+  expect(entryOf(written(tokensFact({ from: 5, to: 6 }), tokensFact({ from: 2, to: 9 }), tokensFact({ from: 3, to: 4 })))).toMatchObject({ from: at(2), to: at(9) });
+  expect(entryOf(written())).toMatchObject({ from: null, to: null });
 });

@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto';
 import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
 import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
-import { Ledger, type Run, type StreamRuns } from './ledger.js';
+import { Ledger, type Loss, type Lost, type Run, type Span, type StreamRuns } from './ledger.js';
 
 const PAGE_BATCHES = 256;
 const PAGES_WITH_HASHES = 512;
@@ -33,30 +33,68 @@ export interface Entry {
   readonly to: number | null;
 }
 
-export function entryOf(batch: Batch): Entry {
+/** A batch with its text, as `encodeBatch` makes it. */
+export interface Written {
+  readonly batch: Batch;
+  readonly text: string;
+}
+
+export function entryOf({ batch, text }: Written): Entry {
   let [from, to] = [Infinity, -Infinity];
   for (const slice of batch.slices) [from, to] = [Math.min(from, slice.from), Math.max(to, slice.to)];
-  const hash = createHash('sha256').update(encodeBatch(batch)).digest('hex');
+  const hash = createHash('sha256').update(text).digest('hex');
   return batch.slices.length === 0 ? { batch, hash, from: null, to: null } : { batch, hash, from, to };
 }
+
+interface Mutable extends StreamRuns {
+  node: string;
+  lastSeen: EpochMicros;
+  readonly runs: Run[];
+  readonly lost: Lost[];
+}
+
+const timeOf = (value: DuckDBValue | undefined): EpochMicros | undefined => (typeof value === 'bigint' ? epochMicros(Number(value)) : undefined);
+export const spanOf = ({ from, to }: Entry): Span => ({ from: from === null ? undefined : epochMicros(from), to: to === null ? undefined : epochMicros(to) });
 
 const numberOf = (value: DuckDBValue | undefined): number | null => (typeof value === 'bigint' ? Number(value) : null);
 
 /** Pages and rows of one stream, put together to runs. */
 const RUNS = `
-  WITH parts AS (SELECT stream, node, first, last, at_us, last_at_us FROM ledger_page UNION ALL SELECT stream, node, sequence, sequence, at_us, at_us FROM ledger),
+  WITH parts AS (SELECT stream, node, first, last, from_us, to_us, at_us, last_at_us FROM ledger_page UNION ALL SELECT stream, node, sequence, sequence, from_us, to_us, at_us, at_us FROM ledger),
   marked AS (SELECT *, max(last) OVER (PARTITION BY stream ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM parts),
   numbered AS (SELECT *, sum(CASE WHEN first > coalesce(before, -2) + 1 THEN 1 ELSE 0 END) OVER (PARTITION BY stream ORDER BY first) AS run FROM marked)
-  SELECT stream, min(first), max(last), min(at_us), max(last_at_us), arg_max(node, last_at_us) FROM numbered GROUP BY stream, run ORDER BY 1, 2`;
+  SELECT stream, min(first), max(last), min(at_us), max(last_at_us), arg_min(node, at_us), arg_min(from_us, first), arg_max(to_us, last) FROM numbered GROUP BY stream, run ORDER BY 1, 2`;
 
 export async function loadLedger(connection: DuckDBConnection): Promise<Ledger> {
-  const streams = new Map<string, StreamRuns & { readonly runs: Run[] }>();
-  for (const [stream, first, last, since, until, node] of (await connection.runAndReadAll(RUNS)).getRows()) {
-    const known = streams.get(String(stream));
-    const newest = known === undefined || Number(until) >= known.lastSeen ? { node: String(node), lastSeen: epochMicros(Number(until)) } : known;
-    streams.set(String(stream), { ...newest, runs: [...(known?.runs ?? []), { first: Number(first), last: Number(last), since: epochMicros(Number(since)) }] });
+  const streams = new Map<string, Mutable>();
+  for (const [name, first, last, since, until, node, from, to] of (await connection.runAndReadAll(RUNS)).getRows()) {
+    const run: Run = { first: Number(first), last: Number(last), since: epochMicros(Number(since)), from: timeOf(from), to: timeOf(to) };
+    const stream = streams.get(String(name)) ?? { node: String(node), lastSeen: run.since, runs: [], lost: [] };
+    streams.set(String(name), stream);
+    // Earlier releases let several nodes write to one stream.
+    if (stream.runs.every((other) => run.since < other.since)) stream.node = String(node);
+    stream.lastSeen = epochMicros(Math.max(stream.lastSeen, Number(until)));
+    stream.runs.push(run);
+  }
+  for (const [name, first, last, from, to, at] of (await connection.runAndReadAll('SELECT stream, first, last, from_us, to_us, at_us FROM lost')).getRows()) {
+    streams.get(String(name))?.lost.push({ first: Number(first), last: Number(last), from: timeOf(from), to: timeOf(to), at: epochMicros(Number(at)) });
   }
   return new Ledger(streams);
+}
+
+const cell = (time: EpochMicros | undefined): bigint | null => (time === undefined ? null : BigInt(time));
+
+/** In one transaction of its own. */
+export async function writeLosses(connection: DuckDBConnection, ledger: Ledger, losses: readonly Loss[], at: EpochMicros): Promise<void> {
+  await connection.run('BEGIN');
+  try {
+    for (const { stream, node, first, last, from, to } of losses) await connection.run('INSERT INTO lost VALUES ($1, $2, $3, $4, $5, $6, $7)', [stream, node, BigInt(first), BigInt(last), cell(from), cell(to), BigInt(at)]);
+    await connection.run('COMMIT');
+  } catch (error) {
+    await connection.run('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+  for (const { stream, first, last, from, to } of losses) ledger.lose(stream, { first, last, from, to, at });
 }
 
 /** Of a batch whose number was accepted before: is this the same one? */
@@ -119,7 +157,7 @@ async function pairUp(connection: DuckDBConnection, stream: string): Promise<num
 /** For callers that only ask. */
 export async function verdictOn(connection: DuckDBConnection, ledger: Ledger, batch: Batch): Promise<'duplicate' | 'conflict' | null> {
   if (!ledger.holds(batch.stream, batch.sequence)) return null;
-  return (await isSame(connection, entryOf(batch))) ? 'duplicate' : 'conflict';
+  return (await isSame(connection, entryOf({ batch, text: encodeBatch(batch) }))) ? 'duplicate' : 'conflict';
 }
 
 /** A row of the ledger, in the order of its columns. */

@@ -19,8 +19,9 @@ interface Reader<K extends FactKind> {
   /**
    * From the rows of `facts` (group columns, step, from_us, to_us and the kind's own) to one row per group.
    * @param walls SQL of wall times with their groups, of energy
+   * @param length SQL of the length of a step's part of the window in seconds, of asked time
    */
-  select(groups: string, walls: string): string;
+  select(groups: string, walls: string, length: string): string;
   /** `row` holds the kind's own columns. */
   read(row: Row): FactSums[K];
 }
@@ -68,6 +69,15 @@ const READERS: { readonly [K in FactKind]: Reader<K> } = {
     select: plain('sum(microjoules), fsum(seconds), fsum(asked_seconds)'),
     read: ([microjoules, observed, asked]) => ({ microjoules: bigint(microjoules), seconds: time(observed), askedSeconds: time(asked) }),
   },
+  asked: {
+    // `own`: the filters keep the fact. Sums of doubles fall short of a window by less than a millionth.
+    select: (groups, _, length) => `, per_group AS (SELECT ${groups}, node, device, min(from_us) FILTER (own) AS first, max(to_us) FILTER (own) AS last,
+          fsum(asked_seconds) AS asked, fsum(asked_seconds) FILTER (own) AS own FROM facts GROUP BY ${groups}, node, device),
+        per_device AS (SELECT step, node, device, fsum(asked) AS asked FROM per_group GROUP BY step, node, device)
+        SELECT ${groups}, min(first), max(last), fsum(own + own / d.asked * CASE WHEN ${length} - d.asked > 1e-6 * ${length} THEN ${length} - d.asked ELSE 0 END)
+        FROM per_group JOIN per_device d USING (step, node, device) WHERE own > 0 GROUP BY ${groups}`,
+    read: ([askedOfWindow]) => ({ askedOfWindow: time(askedOfWindow) }),
+  },
   tokens: { select: plain('sum(count)'), read: ([count]) => ({ count: number(count) }) },
   requests: {
     select: plain([...REQUEST_COUNTS, `count(*) FILTER (${METERED})`, 'sum(prefill_microjoules)', 'sum(decode_microjoules)', ...REQUEST_COUNTS.map((count) => `${count} FILTER (${METERED})`)].join(', ')),
@@ -106,11 +116,14 @@ function condition(filter: Filter, bind: (value: string) => string): string {
   return filter.orMissing === true ? `(${expression} IS NULL OR ${listed})` : listed;
 }
 
+const tableOf = (kind: FactKind): string => (kind === 'booked' || kind === 'asked' ? 'energy' : kind);
+
 function refuseNonsense(query: SumQuery<FactKind>): void {
   const keys = [...query.by, ...query.where.map(({ key }) => key)];
   const foreign = keys.find((key) => !divides(query.kind, key));
   if (foreign !== undefined) throw new RangeError(`${query.kind} facts have no ${JSON.stringify(foreign)}`);
-  if (query.kind !== 'energy' && query.kind !== 'booked') return;
+  if (query.kind === 'asked' && !query.window) throw new RangeError('time is asked of a window');
+  if (tableOf(query.kind) !== 'energy') return;
   const oneBoundary = query.where.some(({ key, values }) => key === 'boundary' && values.length === 1);
   if (!oneBoundary && !query.by.includes('boundary')) throw new RangeError('energy of several boundaries is never added: they overlap');
 }
@@ -125,7 +138,8 @@ export interface Sources {
 
 export function sourcesOf(query: SumQuery<FactKind>, standing: Standing): Sources {
   const grouping = groupingOf(query);
-  return { facts: planOf(query, standing, ['minute', 'hour', 'day']), walls: planOf(query, standing, grouping ? ['hour', 'day'] : []), grouping };
+  const facts = planOf(query, standing, ['minute', 'hour', 'day']);
+  return { facts, walls: grouping ? planOf(query, standing, ['hour', 'day']) : query.wallByCell === true ? facts : planOf(query, standing, []), grouping };
 }
 
 /** Wall times that are kept for this very grouping; else the rows of `level` stand in for slices. */
@@ -143,7 +157,6 @@ export function byLevel(segments: readonly Segment[]): [Level | undefined, strin
   return levels.size === 0 ? [[undefined, 'false']] : [...levels].map(([level, ranges]) => [level, `(${ranges.join(' OR ')})`]);
 }
 
-const tableOf = (kind: FactKind): string => (kind === 'booked' ? 'energy' : kind);
 
 /** Rows of wall time with the group columns: of facts by slice, of roll-ups as they are kept or, at worst, by the level's own cells. */
 function wallRows({ walls, grouping }: Sources, keys: readonly string[], groups: string, where: readonly string[], whereKept: readonly string[]): string {
@@ -154,6 +167,12 @@ function wallRows({ walls, grouping }: Sources, keys: readonly string[], groups:
     return `SELECT ${groups}, wall FROM (${perCell(rows, groups, level?.micros ?? CELL_MICROS)})`;
   });
   return parts.join(' UNION ALL ');
+}
+
+/** Of the window, the part that lies in a step. */
+function lengthOf({ window, step }: SumQuery<FactKind>): string {
+  if (!window) return '0';
+  return step === undefined ? `${(window.to - window.from) / 1e6}` : `((least(step + ${step}, ${window.to}) - greatest(step, ${window.from})) / 1e6)`;
 }
 
 export function sumStatement(query: SumQuery<FactKind>, sources: Sources): Statement {
@@ -167,14 +186,18 @@ export function sumStatement(query: SumQuery<FactKind>, sources: Sources): State
   const groups = [...query.by.map((_, index) => `g${index}`), 'step'].join(', ');
   const columns = [...keys, step];
   const table = tableOf(query.kind);
+  // Of asked time the other facts of a device count too.
+  const keeps = query.kind === 'asked' ? query.where.map(({ key }) => key === 'boundary') : [];
+  const taken = conditions.filter((_, index) => keeps[index] ?? true);
+  const own = query.kind === 'asked' ? [`(${['true', ...conditions.filter((_, index) => keeps[index] === false)].join(' AND ')}) AS own`] : [];
   const facts = byLevel(sources.facts.segments).map(([level, range]) => {
-    const unstated = table === 'energy' && !level ? `, ${UNSTATED} AS unstated` : '';
-    return `SELECT ${columns.join(', ')}, *${unstated} FROM ${table}${level ? `_${level.name}` : ''} WHERE ${[range, ...conditions].join(' AND ')}`;
+    const unstated = table === 'energy' && !level ? [`${UNSTATED} AS unstated`] : [];
+    return `SELECT ${[...columns, ...own, '*', ...unstated].join(', ')} FROM ${table}${level ? `_${level.name}` : ''} WHERE ${[range, ...taken].join(' AND ')}`;
   });
   const kept = sources.grouping ? filtersIn(sources.grouping, query.where) : query.where;
   const whereKept = query.where.flatMap((filter, index) => (kept.includes(filter) ? [conditions[index] ?? 'false'] : []));
   const walls = query.kind === 'energy' ? wallRows(sources, columns, groups, conditions, whereKept) : '';
-  return { sql: `WITH facts AS (${facts.join(' UNION ALL BY NAME ')}) ${READERS[query.kind].select(groups, walls)} ORDER BY ALL`, parameters };
+  return { sql: `WITH facts AS (${facts.join(' UNION ALL BY NAME ')}) ${READERS[query.kind].select(groups, walls, lengthOf(query))} ORDER BY ALL`, parameters };
 }
 
 export function readGroup<K extends FactKind>(query: SumQuery<K>, row: Row): GroupSum<K> {

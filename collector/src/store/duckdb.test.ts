@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,11 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { openDuckdb } from './duckdb.js';
-import { at, batchOf, energyFact, tokensFact } from './sample-facts.js';
+import { TelemetryError } from '@joulebook/shared/errors.js';
+import { epochMicros } from '@joulebook/shared/units.js';
+import { at, batchOf, energyFact, flagFact, requestsFact, tokensFact } from './sample-facts.js';
 import { MIGRATIONS } from './migrations.js';
 import { ledgerContract } from './ledger-contract.js';
 import { storeContract } from './store-contract.js';
 import { inBoundary } from './store.js';
+import type { EmbeddedStore } from './upkeep.js';
 import { duplicatesIn, joulesIn, tokensIn, writersContract } from './writers-contract.js';
 
 const GPU = { kind: 'energy', by: [], where: [inBoundary('gpu')] } as const;
@@ -42,21 +45,78 @@ async function oldFile(path: string): Promise<void> {
 const part = (index: number) => [energyFact({ from: index * 10, to: index * 10 + 10 }), tokensFact({ from: index * 10 })];
 
 let files = 0;
-for (const version of MIGRATIONS.keys()) {
-  if (version === 0) continue;
-  storeContract(`an embedded store that a release with schema ${version} made`, async () => {
-    const path = join(folder, `old-${(files += 1)}.duckdb`);
-    const instance = await DuckDBInstance.create(path);
-    const connection = await instance.connect();
-    await connection.run(`CREATE TABLE schema_version (version INTEGER NOT NULL); ${MIGRATIONS.slice(0, version).join('\n')} INSERT INTO schema_version VALUES (${version})`);
-    instance.closeSync();
-    return openDuckdb(path);
-  });
+async function oldStore(version: number): Promise<string> {
+  const path = join(folder, `old-${(files += 1)}.duckdb`);
+  const instance = await DuckDBInstance.create(path);
+  const connection = await instance.connect();
+  await connection.run(`CREATE TABLE schema_version (version INTEGER NOT NULL); ${MIGRATIONS.slice(0, version).join('\n')} INSERT INTO schema_version VALUES (${version})`);
+  instance.closeSync();
+  return path;
+}
+/** Every column of every table, as the database tells it. */
+async function columnsOf(path: string): Promise<unknown[][]> {
+  const instance = await DuckDBInstance.create(path, { access_mode: 'READ_ONLY' });
+  const connection = await instance.connect();
+  const columns = await connection.runAndReadAll('SELECT table_name, column_name, data_type, is_nullable, column_default FROM duckdb_columns() WHERE NOT internal ORDER BY table_name, column_index');
+  instance.closeSync();
+  return columns.getRows();
 }
 
+// It comes by every migration; stores of later releases come out the same, to the column.
+storeContract('an embedded store that the first release made', async () => openDuckdb(await oldStore(1)));
+
+it('a store that any release made has the tables of a new one', async () => {
+  const path = join(folder, 'new.duckdb');
+  await (await openDuckdb(path)).close();
+  const columns = await columnsOf(path);
+  expect(columns.length).toBeGreaterThan(50);
+  for (const version of MIGRATIONS.keys()) {
+    const old = await oldStore(version);
+    await (await openDuckdb(old)).close();
+    expect(await columnsOf(old), `schema ${version}`).toEqual(columns);
+  }
+});
+
+/** A file for each of two stores. */
+const out = (index: number, name: string): string => join(folder, `${name}-${index}`);
+
 describe.skipIf(!existsSync(worker))('in a thread of its own (the built file)', () => {
-  storeContract('the embedded store behind its thread', () => openDuckdb(':memory:', { worker }));
-  ledgerContract('the embedded store behind its thread', () => openDuckdb(':memory:', { worker }));
+  it('answers every call as the store in memory does, which keeps the contract', async () => {
+    const stores = [await openDuckdb(':memory:'), await openDuckdb(':memory:', { worker })] as const;
+    const batch = { ...batchOf([energyFact({ labels: { q: 'fp8' } }), tokensFact(), requestsFact(), flagFact()]), host: { hostname: 'h', os: 'Linux', kernel: '6', cpu: { model: 'c', sockets: 1, cores: 2 }, memoryBytes: 1, gpus: [], agentVersion: '1' } };
+    const late = batchOf([energyFact({ from: 5 })], { sequence: 3 });
+    /** What both say, which is the same. */
+    const both = async <T>(ask: (store: EmbeddedStore, index: number) => Promise<T>): Promise<T> => {
+      const [here, there] = await Promise.all([ask(stores[0], 0), ask(stores[1], 1)]);
+      expect(there).toEqual(here);
+      return there;
+    };
+    try {
+      expect(await both((store) => store.append(batch))).toBe('accepted');
+      expect(await both((store) => store.append(batch))).toBe('duplicate');
+      expect(await both((store) => store.append({ ...batch, slices: [tokensFact({ count: 1 })] }))).toBe('conflict');
+      expect(await both((store) => store.append(late))).toBe('accepted');
+      expect([await both((store) => store.seen(batch)), await both((store) => store.seen({ ...batch, sequence: 9 }))]).toEqual(['duplicate', null]);
+      expect(await both(async (store) => (await store.streams()).map(({ stream, node, lowWater, highest, missing }) => ({ stream, node, lowWater, highest, missing: missing.length })))).toMatchObject([{ missing: 1 }]);
+      expect((await both((store) => store.sum({ ...GPU, by: ['device', { label: 'q' }] }))).map(({ sums }) => sums.microjoules)).toEqual([100_000_000n, 100_000_000n]);
+      for (const kind of ['tokens', 'requests', 'flag'] as const) expect(await both((store) => store.sum({ kind, by: [], where: [] }))).toHaveLength(1);
+      expect(await both((store) => store.labels())).toEqual(['q']);
+      expect(await both(async (store) => (await store.nodes()).map(({ node, host }) => ({ node, host })))).toEqual([{ node: batch.node, host: batch.host }]);
+      expect(await both((store) => store.extent())).not.toBeNull();
+      expect(await both((store) => store.extent(epochMicros(1)))).toBeNull();
+      expect(await both((store) => store.rollUp(20))).toMatchObject({ left: 0, faults: [] });
+      expect(await both(async (store) => store.resolution?.({ kind: 'tokens', by: [], where: [] }))).toMatchObject({ read: [{}] });
+      expect(await both((store, index) => store.export({ format: 'csv', kind: 'tokens', resolution: 'facts', from: undefined, to: undefined }, out(index, 'tokens.csv')))).toBeDefined();
+      expect(readFileSync(out(1, 'tokens.csv'), 'utf8')).toBe(readFileSync(out(0, 'tokens.csv'), 'utf8'));
+      await both((store, index) => store.backup(out(index, 'backup.duckdb')));
+      expect(existsSync(out(1, 'backup.duckdb'))).toBe(true);
+      expect(await both((store) => store.retain({ raw: 3600, minute: null, hour: null }))).toMatchObject({ facts: 5 });
+      await expect(stores[1].append(late)).resolves.toBe('duplicate');
+      await expect(stores[1].export({ format: 'csv', kind: 'tokens', resolution: 'facts', from: undefined, to: undefined }, join(folder, 'none', 'x.csv'))).rejects.toBeInstanceOf(TelemetryError);
+    } finally {
+      for (const store of stores) await store.close();
+    }
+  });
 
   it('tells an error of opening as the same error', async () => {
     await expect(openDuckdb(join(folder, 'none.duckdb'), { readOnly: true, worker })).rejects.toMatchObject({ code: 'STORE_MISSING', remedy: 'abort' });

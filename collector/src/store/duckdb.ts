@@ -1,12 +1,13 @@
 /** The embedded store as the rest of the collector sees it: DuckDB in a thread of its own. */
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve as absolute } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { encodeBatch } from '@joulebook/shared/batch.js';
 import { systemClock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
+import { openThread, type ThreadErrors } from '@joulebook/shared/thread.js';
 import { MEMORY, openDuckdbFile, type Opening } from './duckdb-file.js';
 import { isServerAddress } from './influx/address.js';
-import type { Call, Failure, Request } from './duckdb-worker.js';
+import type { Request } from './duckdb-worker.js';
 import type { StreamSeen } from './ledger.js';
 import type { Exported } from './duckdb-export.js';
 import type { Retained } from './retention.js';
@@ -20,44 +21,14 @@ import type { EmbeddedStore } from './upkeep.js';
  */
 const COMPILED_WORKER = import.meta.url.endsWith('.js') ? new URL('duckdb-worker.js', import.meta.url) : undefined;
 
-/** What arrives is what the worker's store answered to this very call; `never` lets each caller state its type. */
-type Arrival = { readonly id: number; readonly value: never; readonly failure?: Failure };
-interface Pending {
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: Error) => void;
-}
-
-const revive = ({ code, message, remedy }: Failure): Error => new TelemetryError(code ?? 'STORE_FAILED', code === null ? `The store failed: ${message.split('\n')[0]}` : message, remedy);
+const ERRORS: ThreadErrors = {
+  revive: ({ code, message, remedy }) => new TelemetryError(code ?? 'STORE_FAILED', code === null ? `The store failed: ${message.split('\n')[0]}` : message, remedy),
+  failed: (cause) => new TelemetryError('STORE_FAILED', `The store's thread failed: ${cause.message}`, 'retry', { cause }),
+  ended: () => new TelemetryError('STORE_CLOSED', 'The store is closed.', 'retry'),
+};
 
 async function openInThread(opening: Opening, file: URL): Promise<EmbeddedStore> {
-  // Flags of the main thread (a test runner's import conditions, say) are not for compiled files.
-  const worker = new Worker(file, { execArgv: [] });
-  const pending = new Map<number, Pending>();
-  let calls = 0;
-  let ended: Error | undefined;
-  const end = (error: Error): void => {
-    ended ??= error;
-    for (const { reject } of pending.values()) reject(ended);
-    pending.clear();
-  };
-  worker.on('message', (arrival: Arrival) => {
-    const caller = pending.get(arrival.id);
-    pending.delete(arrival.id);
-    if (arrival.failure) caller?.reject(revive(arrival.failure));
-    else caller?.resolve(arrival.value);
-  });
-  worker.on('error', (cause) => end(new TelemetryError('STORE_FAILED', `The store's thread failed: ${cause.message}`, 'retry', { cause })));
-  worker.on('exit', () => end(new TelemetryError('STORE_CLOSED', 'The store is closed.', 'retry')));
-
-  const call = <T>(request: Request): Promise<T> =>
-    new Promise<T>((resolve, reject) => {
-      if (ended) return reject(ended);
-      const id = (calls += 1);
-      pending.set(id, { resolve, reject });
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no origin; the rule means windows
-      worker.postMessage({ ...request, id } satisfies Call);
-    });
-
+  const { worker, call } = openThread<Request>(file, ERRORS);
   try {
     await call<undefined>({ method: 'open', opening });
   } catch (error) {
@@ -65,9 +36,11 @@ async function openInThread(opening: Opening, file: URL): Promise<EmbeddedStore>
     throw error;
   }
   return {
-    append: (batch) => call<Appended>({ method: 'append', batch }),
+    append: (batch) => call<Appended>({ method: 'append', text: encodeBatch(batch) }),
     seen: (batch) => call<'duplicate' | 'conflict' | null>({ method: 'seen', batch }),
     streams: () => call<readonly StreamSeen[]>({ method: 'streams' }),
+    markLost: (losses) => call<undefined>({ method: 'markLost', losses }),
+    probe: () => call<undefined>({ method: 'probe' }),
     sum: <K extends FactKind>(query: SumQuery<K>) => call<readonly GroupSum<K>[]>({ method: 'sum', query }),
     resolution: (query) => call<Resolution>({ method: 'resolution', query }),
     rollUp: (seconds) => call<RolledUp>({ method: 'rollUp', seconds }),

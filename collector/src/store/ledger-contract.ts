@@ -1,7 +1,7 @@
 /** Exactly once by (stream, sequence), and what is missing: what every store promises of its ledger, run against each implementation. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { array, assert, asyncProperty, integer, uniqueArray } from 'fast-check';
-import { batchOf, tokensFact } from './sample-facts.js';
+import { at, batchOf, tokensFact } from './sample-facts.js';
 import type { Store } from './store.js';
 import { tokensIn } from './writers-contract.js';
 
@@ -48,6 +48,46 @@ export function ledgerContract(name: string, open: () => Promise<Store>, most = 
       await append(0);
       expect([await store.seen(numbered(0)), await store.seen({ ...numbered(0), node: 'another' }), await store.seen(numbered(1))]).toEqual(['duplicate', 'conflict', null]);
       expect(await store.streams()).toMatchObject([{ lowWater: 1 }]);
+    });
+
+    it("gives a stream to the node that began it: another node's batches are conflicts, and change nothing", async () => {
+      await append(0, 1);
+      const intruder = { ...numbered(2), node: 'node-2' };
+      expect([await store.append(intruder), await store.append({ ...numbered(1), node: 'node-2' }), await store.seen(intruder)]).toEqual(['conflict', 'conflict', null]);
+      expect(await store.streams()).toMatchObject([{ node: 'node-1', lowWater: 2, missing: [] }]);
+      await append(2);
+      // Two that begin one at once: what comes while the first is being stored goes into one group.
+      const begun = await Promise.all([store.append(numbered(3)), store.append(numbered(0, SECOND)), store.append({ ...numbered(1, SECOND), node: 'node-2' })]);
+      expect(begun).toEqual(['accepted', 'accepted', 'conflict']);
+      expect(await store.append({ ...numbered(2, SECOND), node: 'node-2' })).toBe('conflict');
+      expect((await store.streams()).map(({ node }) => node)).toEqual(['node-1', 'node-1']);
+      expect(await tokensIn(store)).toBe(1 + 2 + 4 + 8 + 1);
+    });
+
+    it('tells when the facts of missing batches were, by their neighbours', async () => {
+      await append(1, 2);
+      await store.append(batchOf([], { stream: FIRST, sequence: 3 }));
+      await append(6);
+      expect((await store.streams()).flatMap((stream) => stream.missing.map(({ from, to }) => [from, to]))).toEqual([[undefined, at(10)], [at(21), at(60)]]);
+    });
+
+    it('misses no more what is marked as lost, tells it, and takes what comes after all', async () => {
+      await append(0, 5, 7);
+      await store.markLost([{ stream: FIRST, node: 'node-1', first: 2, last: 4, from: at(1), to: at(50) }]);
+      expect(await missing()).toEqual([[1, 1], [6, 6]]);
+      const begun = Date.now() * 1000 - 60e6;
+      const [stream] = await store.streams();
+      expect(stream).toMatchObject({ lowWater: 1, lost: [{ first: 2, last: 4, from: at(1), to: at(50) }] });
+      expect(stream?.lost[0]?.at).toBeGreaterThan(begun);
+      await append(3, 1);
+      expect(await store.streams()).toMatchObject([{ lowWater: 6, lost: [{ first: 2, last: 2 }, { first: 4, last: 4 }], missing: [{ first: 6, last: 6 }] }]);
+    });
+
+    it('can be asked whether it would take a batch, which is in no answer', async () => {
+      await append(0);
+      const before = [await store.streams(), await store.nodes(), await store.extent(), await store.labels()];
+      await store.probe();
+      expect([await store.streams(), await store.nodes(), await store.extent(), await store.labels()]).toEqual(before);
     });
 
     it('sums each batch once, in whatever order and however often it comes', async () => {

@@ -5,6 +5,10 @@
  *     stream 3f…  0 ──────── 611   614 ─────── 902
  *                            ↑ 612 is the mark; 612–613 are missing since 614 came
  *
+ * When the facts of missing batches were is told by their neighbours: after those of 611 and before those of 614. What an admin
+ * has said is lost for good is missing no more; if it comes after all it is accepted like any other, and lost no more.
+ * A stream belongs to the node that began it: nobody else's batches get into its numbers.
+ *
  * Contents are not kept here but beside the facts (duckdb-ledger.ts).
  */
 import type { EpochMicros } from '@joulebook/shared/units.js';
@@ -15,6 +19,9 @@ export interface Run {
   readonly last: number;
   /** When the first batch of it was accepted. */
   readonly since: EpochMicros;
+  /** When the facts of its first batch begin and of its last one end; undefined where they have none. */
+  readonly from: EpochMicros | undefined;
+  readonly to: EpochMicros | undefined;
 }
 
 /** Sequences that a stream numbered and the store does not have. Both ends included. */
@@ -23,18 +30,34 @@ export interface Missing {
   readonly last: number;
   /** When a later batch was accepted, which is when these were noticed to be missing. */
   readonly since: EpochMicros;
+  /** Between which times their facts are, as far as their neighbours tell; undefined: open. */
+  readonly from: EpochMicros | undefined;
+  readonly to: EpochMicros | undefined;
+}
+
+/** Those of which an admin has said that they will not come. */
+export interface Lost extends Omit<Missing, 'since'> {
+  /** When that was said. */
+  readonly at: EpochMicros;
+}
+
+/** What is to be marked as lost. */
+export interface Loss extends Omit<Lost, 'at'> {
+  readonly stream: string;
+  readonly node: string;
 }
 
 export interface StreamSeen {
   readonly stream: string;
-  /** That sent it last. */
+  /** That began it: no other may add to it. */
   readonly node: string;
-  /** Everything below is accepted. Never goes back and is never forgotten. */
+  /** Everything below is accepted or known to be lost. Is never forgotten. */
   readonly lowWater: number;
   /** The highest sequence accepted. */
   readonly highest: number;
   readonly lastSeen: EpochMicros;
   readonly missing: readonly Missing[];
+  readonly lost: readonly Lost[];
 }
 
 /** A stream with more gaps is no agent's: it is told to begin another, so that what is kept of it stays small. */
@@ -45,7 +68,16 @@ export interface StreamRuns {
   readonly lastSeen: EpochMicros;
   /** Sorted, apart by at least one sequence. */
   readonly runs: readonly Run[];
+  /** As they were said, whatever has come since. */
+  readonly lost: readonly Lost[];
 }
+
+/** What facts span; open where there are none. */
+export interface Span {
+  readonly from: EpochMicros | undefined;
+  readonly to: EpochMicros | undefined;
+}
+const NO_FACTS: Span = { from: undefined, to: undefined };
 
 /** The run that holds the sequence, or where one would be put in: `runs[index]` ends at or behind it. */
 function indexOf(runs: readonly Run[], sequence: number): number {
@@ -64,21 +96,36 @@ export function holds(runs: readonly Run[], sequence: number): boolean {
 }
 
 /** @returns the same runs where the sequence is in one of them already */
-export function joinedBy(runs: readonly Run[], sequence: number, at: EpochMicros): readonly Run[] {
+export function joinedBy(runs: readonly Run[], sequence: number, at: EpochMicros, { from, to }: Span = NO_FACTS): readonly Run[] {
   const index = indexOf(runs, sequence);
   const behind = runs[index];
   if (behind && behind.first <= sequence) return runs;
   const before = runs[index - 1]?.last === sequence - 1 ? runs[index - 1] : undefined;
   const after = behind?.first === sequence + 1 ? behind : undefined;
-  const run: Run = { first: before?.first ?? sequence, last: after?.last ?? sequence, since: before?.since ?? after?.since ?? at };
+  const run: Run = {
+    first: before?.first ?? sequence, last: after?.last ?? sequence, since: before?.since ?? after?.since ?? at,
+    from: before?.from ?? from ?? after?.from, to: after?.to ?? to ?? before?.to,
+  };
   return [...runs.slice(0, before ? index - 1 : index), run, ...runs.slice(after ? index + 1 : index)];
 }
 
-export function missingIn(runs: readonly Run[]): Missing[] {
-  return runs.flatMap(({ first, since }, index) => {
-    const next = index === 0 ? 0 : (runs[index - 1]?.last ?? 0) + 1;
-    return next < first ? [{ first: next, last: first - 1, since }] : [];
+function gapsIn(runs: readonly Run[]): Missing[] {
+  return runs.flatMap(({ first, since, from }, index) => {
+    const before = runs[index - 1];
+    const next = before ? before.last + 1 : 0;
+    if (next >= first) return [];
+    // Flags may tell of a time long ago: then the neighbours overlap.
+    const turned = before?.to !== undefined && from !== undefined && before.to > from;
+    return [{ first: next, last: first - 1, since, from: turned ? from : before?.to, to: turned ? before.to : from }];
   });
+}
+
+/** The parts of a gap that none of the others has. */
+function without(gap: Missing, others: readonly Lost[]): Missing[] {
+  return others.reduce<Missing[]>(
+    (rest, { first, last }) => rest.flatMap((each) => [{ ...each, last: Math.min(each.last, first - 1) }, { ...each, first: Math.max(each.first, last + 1) }]).filter((part) => part.first <= part.last),
+    [gap],
+  );
 }
 
 export interface Lacking {
@@ -122,10 +169,21 @@ export class Ledger {
     return (this.#streams.get(stream)?.runs.at(-1)?.last ?? -1) + 1;
   }
 
-  accept({ stream, sequence, node }: { readonly stream: string; readonly sequence: number; readonly node: string }, at: EpochMicros): void {
+  /** The node that began it; undefined for a stream that was never heard of. */
+  ownerOf(stream: string): string | undefined {
+    return this.#streams.get(stream)?.node;
+  }
+
+  accept({ stream, sequence, node }: { readonly stream: string; readonly sequence: number; readonly node: string }, at: EpochMicros, span?: Span): void {
     const before = this.#streams.get(stream);
-    this.#streams.set(stream, { node, lastSeen: at, runs: joinedBy(before?.runs ?? [], sequence, at) });
+    this.#streams.set(stream, { node: before?.node ?? node, lastSeen: at, runs: joinedBy(before?.runs ?? [], sequence, at, span), lost: before?.lost ?? [] });
     this.#undo.push(() => (before ? this.#streams.set(stream, before) : this.#streams.delete(stream)));
+  }
+
+  /** Stands at once. Of a stream that was never heard of nothing is missing. */
+  lose(stream: string, lost: Lost): void {
+    const known = this.#streams.get(stream);
+    if (known) this.#streams.set(stream, { ...known, lost: [...known.lost, lost] });
   }
 
   keep(): void {
@@ -139,12 +197,16 @@ export class Ledger {
   }
 
   seen(): StreamSeen[] {
-    return [...this.#streams].map(([stream, { node, lastSeen, runs }]) => seenOf(stream, node, lastSeen, runs)).toSorted((a, b) => compare(a.node, b.node) || compare(a.stream, b.stream));
+    return [...this.#streams].map(([stream, runs]) => seenOf(stream, runs)).toSorted((a, b) => compare(a.node, b.node) || compare(a.stream, b.stream));
   }
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-const seenOf = (stream: string, node: string, lastSeen: EpochMicros, runs: readonly Run[]): StreamSeen => ({
-  stream, node, lastSeen, lowWater: runs[0]?.first === 0 ? runs[0].last + 1 : 0, highest: runs.at(-1)?.last ?? 0, missing: missingIn(runs),
-});
+function seenOf(stream: string, { node, lastSeen, runs, lost }: StreamRuns): StreamSeen {
+  const gaps = gapsIn(runs);
+  const missing = gaps.flatMap((gap) => without(gap, lost));
+  const highest = runs.at(-1)?.last ?? 0;
+  const gone = gaps.flatMap((gap) => lost.map((each) => ({ ...each, first: Math.max(gap.first, each.first), last: Math.min(gap.last, each.last) })).filter(({ first, last }) => first <= last));
+  return { stream, node, lastSeen, lowWater: missing[0]?.first ?? highest + 1, highest, missing, lost: gone };
+}

@@ -8,6 +8,7 @@
  * earliest of them, so it lies in the cell, and rows of any level may be added to each other.
  * A cell that facts were added to since it was summed is `touched`: it is read from a finer level until it is summed anew.
  */
+import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import type { ReadFrom, Resolution } from './store.js';
 
 export interface Level {
@@ -27,9 +28,10 @@ export const LEVELS = [
 export interface Standing {
   /** By level, in any order; a cell by its beginning. */
   readonly touched: Readonly<Record<Level['name'], readonly number[]>>;
-  /** Facts that begin before were deleted; of minutes likewise. 0: all are kept. */
+  /** Facts that begin before were deleted; of minutes likewise, and never later; then of hours and days. 0: all are kept. */
   readonly factsSince: number;
   readonly minutesSince: number;
+  readonly hoursSince: number;
 }
 
 export interface Range {
@@ -44,6 +46,8 @@ export interface Plan {
   readonly segments: readonly Segment[];
   /** True where what is kept of the range is too coarse for its ends or its step: those were moved back to a cell's beginning. */
   readonly rounded: boolean;
+  readonly moved: Resolution['moved'];
+  readonly keptSince?: EpochMicros;
 }
 
 /** No fact begins later: 2^53 µs is the year 2255. */
@@ -75,12 +79,21 @@ function without(range: Range, holes: readonly Range[]): Range[] {
   return rest;
 }
 
-/** Ranges of a level that are not summed: its own touched cells and those of finer levels in it. */
+/** Each run is a condition that every row is held against. */
+const MOST_RUNS = 100;
+
+/**
+ * Ranges of a level that are not summed: its own touched cells and those of finer levels in it. Where these lie scattered,
+ * as after a late import, whole cells of the next level: more is read from finer rows than must be, in one go.
+ */
 const dirtyRuns = (standing: Standing, index: number): Range[] => {
-  const level = LEVELS[index];
-  if (!level) return [];
-  const cells = LEVELS.slice(0, index + 1).flatMap(({ name }) => standing.touched[name].map((cell) => cellOf(cell, level)));
-  return runsOf(cells, level.micros);
+  const cells = LEVELS.slice(0, index + 1).flatMap(({ name }) => standing.touched[name]);
+  let runs: Range[] = [];
+  for (const { micros } of LEVELS.slice(index)) {
+    runs = runsOf(cells.map((cell) => cellOf(cell, { micros })), micros);
+    if (runs.length <= MOST_RUNS) break;
+  }
+  return runs;
 };
 
 /** The range from the coarsest of the levels that are whole there; what none of them has comes from `finest`. */
@@ -113,7 +126,7 @@ export interface Asked {
  * @param finestKept levels to read where facts are no longer kept: they need not be exact, only there
  */
 export function planOf({ from = 0, to = FOREVER, step }: Asked, standing: Standing, usable: readonly Level['name'][]): Plan {
-  const { factsSince, minutesSince } = standing;
+  const { factsSince, minutesSince, hoursSince } = standing;
   const [minute, hour] = LEVELS;
   const onStep = (level: Level): boolean => step === undefined || step % level.micros === 0;
   const allowed = LEVELS.flatMap((level, index) => (usable.includes(level.name) && onStep(level) ? [index] : []));
@@ -130,11 +143,12 @@ export function planOf({ from = 0, to = FOREVER, step }: Asked, standing: Standi
     ...part(factsSince, FOREVER, allowed, undefined),
   ];
   const stepLost = segments.some(({ level }) => level !== undefined && !onStep(level));
-  return { segments, rounded: begin !== from || (to !== FOREVER && end !== to) || stepLost };
+  const moves = { ...(begin !== from && { from: epochMicros(begin) }), ...(end !== to && { to: epochMicros(end) }) };
+  return { segments, rounded: begin !== from || end !== to || stepLost, moved: moves, ...(from > 0 && from < hoursSince && { keptSince: epochMicros(hoursSince) }) };
 }
 
 /** What was read, coarsest last; seconds within `known`, since a question may be open-ended. */
-export function resolutionOf({ segments, rounded }: Plan, known: Range): Resolution {
+export function resolutionOf({ segments, ...told }: Plan, known: Range): Resolution {
   const seconds = new Map<ReadFrom['resolution'], number>();
   for (const { level, from, to } of segments) {
     const length = Math.min(to, known.to) - Math.max(from, known.from);
@@ -142,5 +156,5 @@ export function resolutionOf({ segments, rounded }: Plan, known: Range): Resolut
     if (length > 0) seconds.set(name, (seconds.get(name) ?? 0) + length / 1e6);
   }
   const order: readonly ReadFrom['resolution'][] = ['facts', ...LEVELS.map(({ resolution }) => resolution)];
-  return { read: order.flatMap((resolution) => (seconds.has(resolution) ? [{ resolution, seconds: seconds.get(resolution) ?? 0 }] : [])), rounded, wallTimeByCell: false };
+  return { read: order.flatMap((resolution) => (seconds.has(resolution) ? [{ resolution, seconds: seconds.get(resolution) ?? 0 }] : [])), ...told, wallTimeByCell: false };
 }

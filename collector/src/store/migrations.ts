@@ -11,6 +11,12 @@ const facts = `
   stream VARCHAR NOT NULL, sequence BIGINT NOT NULL, node VARCHAR NOT NULL, from_us BIGINT NOT NULL, to_us BIGINT NOT NULL,
   site VARCHAR, deployment VARCHAR, model VARCHAR, labels VARCHAR`;
 
+/** JSON with half of a surrogate pair in it, which batches could have and no JSON function reads; behind an even number of backslashes, else it is text about one. */
+const HALVES = '((?:^|[^\\\\])(?:\\\\\\\\)*)(?:\\\\ud[89a-f][0-9a-f]{2})+';
+const repaired = (table: string, column: string): string =>
+  `UPDATE ${table} SET ${column} = regexp_replace(${column}, '${HALVES}', '\\1\ufffd', 'g') WHERE contains(${column}, '\\ud') AND regexp_matches(${column}, '${HALVES}');`;
+const everyLevel = (kind: string): readonly string[] => [kind, `${kind}_minute`, `${kind}_hour`, `${kind}_day`];
+
 export const MIGRATIONS: readonly string[] = [
   `CREATE TABLE ledger (stream VARCHAR NOT NULL, sequence BIGINT NOT NULL, hash VARCHAR NOT NULL, node VARCHAR NOT NULL, at_us BIGINT NOT NULL, slices BIGINT NOT NULL, PRIMARY KEY (stream, sequence));
    CREATE TABLE host (node VARCHAR NOT NULL, at_us BIGINT NOT NULL, facts VARCHAR NOT NULL);
@@ -41,7 +47,26 @@ export const MIGRATIONS: readonly string[] = [
    CREATE TABLE ledger_page (stream VARCHAR NOT NULL, node VARCHAR NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, slices BIGINT NOT NULL, hashes BLOB, from_us BIGINT, to_us BIGINT,
      at_us BIGINT NOT NULL, last_at_us BIGINT NOT NULL);`,
   ROLL_UP_SCHEMA,
+  // What the index of writers has to remember of facts that were deleted (duckdb-writers.ts), and since when sums by hour are kept.
+  `CREATE TABLE claim AS SELECT stream, node, device, boundary, source, contains, from_us, to_us FROM energy LIMIT 0;
+   CREATE TABLE contest AS SELECT stream, series FROM kept_apart LIMIT 0;
+   ALTER TABLE kept ADD COLUMN hours_since BIGINT DEFAULT 0;`,
+  [
+    ...['energy', 'tokens', 'requests', 'gauge', 'flag'].flatMap(everyLevel).map((table) => repaired(table, 'labels')),
+    ...[...everyLevel('energy'), 'claim'].map((table) => repaired(table, 'contains')),
+    repaired('kept_apart', 'fact'),
+  ].join('\n'),
+  // Sequences of which an admin has said that they are lost for good, and of when their facts were, as far as that was known.
+  'CREATE TABLE lost (stream VARCHAR NOT NULL, node VARCHAR NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, from_us BIGINT, to_us BIGINT, at_us BIGINT NOT NULL);',
+  // Empty but for the moment in which the store is tried out (`probe`).
+  'CREATE TABLE filler (text VARCHAR NOT NULL);',
 ];
+
+/** Nothing in it yet, or only the table that says how far it got. */
+async function isUnbegun(connection: DuckDBConnection): Promise<boolean> {
+  const others = await connection.runAndReadAll(`SELECT count(*) FROM information_schema.tables WHERE table_name <> 'schema_version'`);
+  return Number(others.getRows()[0]?.[0] ?? 0) === 0;
+}
 
 /**
  * Brings an open store to this program's schema, each step in its own transaction.
@@ -56,7 +81,7 @@ export async function migrate(connection: DuckDBConnection, path: string, readOn
     throw new TelemetryError('STORE_NEWER', `The store ${path} has schema ${version}; this program knows up to ${MIGRATIONS.length}. Use the release that wrote it, or a newer one.`, 'abort');
   }
   if (readOnly && version < MIGRATIONS.length) {
-    const what = version === 0 ? 'is no Joulebook store' : `has the older schema ${version}; 'joulebook serve --store ${path}' brings it up to date`;
+    const what = version > 0 ? `has the older schema ${version}; 'joulebook serve --store ${path}' brings it up to date` : (await isUnbegun(connection)) ? `is a store that was never finished: its first start was interrupted, and there is nothing in it; 'joulebook serve --store ${path}' finishes it` : 'is no Joulebook store';
     throw new TelemetryError('STORE_OLDER', `The file ${path} ${what}.`, 'abort');
   }
   for (const [index, sql] of MIGRATIONS.entries()) {

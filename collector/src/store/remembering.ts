@@ -1,17 +1,21 @@
 /** A store for one answer that is made of several reports: what was asked before is not asked again, and all parts show the same facts. */
+import type { StreamSeen } from './ledger.js';
 import type { Extent, FactKind, GroupSum, Store, SumQuery } from './store.js';
 
 type Answers = { readonly [K in FactKind]: Map<string, Promise<readonly GroupSum<K>[]>> };
 
 export function remembering(store: Store): Store {
-  const sums: Answers = { energy: new Map(), booked: new Map(), tokens: new Map(), requests: new Map(), gauge: new Map(), flag: new Map() };
+  const sums: Answers = { energy: new Map(), booked: new Map(), asked: new Map(), tokens: new Map(), requests: new Map(), gauge: new Map(), flag: new Map() };
   const extents = new Map<number | undefined, Promise<Extent | null>>();
   let labels: Promise<readonly string[]> | undefined;
+  let streams: Promise<readonly StreamSeen[]> | undefined;
   return {
     append: (batch) => store.append(batch),
     ...(store.resolution && { resolution: store.resolution }),
     seen: (batch) => store.seen(batch),
-    streams: () => store.streams(),
+    streams: () => (streams ??= store.streams()),
+    markLost: (losses) => store.markLost(losses),
+    probe: () => store.probe(),
     nodes: () => store.nodes(),
     close: () => store.close(),
     labels: () => (labels ??= store.labels()),

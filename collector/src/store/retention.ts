@@ -8,6 +8,7 @@
  */
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
+import { dropClaims, keepClaims } from './duckdb-writers.js';
 import { cellOf, LEVELS, type Standing } from './levels.js';
 import { rollUp, standingOf } from './rollup.js';
 import { KINDS } from './rollup-schema.js';
@@ -43,23 +44,30 @@ async function removeBefore(connection: DuckDBConnection, tables: readonly strin
   return rows;
 }
 
+/**
+ * Deletes what begins before the cut. Where nothing was deleted nothing is closed: an old recording may still be imported.
+ * @param since what was closed before
+ */
+async function close(connection: DuckDBConnection, tables: readonly string[], since: number, cut: number): Promise<{ readonly rows: number; readonly since: number }> {
+  const latest = Math.max(since, cut);
+  const rows = await removeBefore(connection, tables, latest);
+  return { rows, since: rows > 0 ? latest : since };
+}
+
 async function remove(connection: DuckDBConnection, policy: RetentionPolicy, standing: Standing, now: EpochMicros): Promise<Omit<Retained, 'faults'>> {
   const { minute, hour, day } = standing.touched;
-  const facts = Math.max(standing.factsSince, cutOf(now, policy.raw, HOUR, [...minute, ...hour]));
-  const minutes = Math.max(standing.minutesSince, Math.min(facts, cutOf(now, policy.minute, HOUR, [])));
-  const hours = Math.min(minutes, cutOf(now, policy.hour, DAY, day));
   await connection.run('BEGIN');
   try {
-    const removed = {
-      facts: await removeBefore(connection, [...KINDS, 'kept_apart'], facts),
-      minutes: await removeBefore(connection, KINDS.map((kind) => `${kind}_${MINUTE.name}`), minutes),
-      hours: await removeBefore(connection, [HOUR, DAY].flatMap(({ name }) => [...KINDS, 'wall'].map((kind) => `${kind}_${name}`)), hours),
-    };
-    // Where nothing was deleted nothing is closed: an old recording may still be imported.
-    const since = { facts: removed.facts > 0 ? facts : standing.factsSince, minutes: removed.minutes > 0 ? minutes : standing.minutesSince };
-    await connection.run(`UPDATE kept SET facts_since = ${since.facts}, minutes_since = ${since.minutes}`);
+    const cut = cutOf(now, policy.raw, HOUR, [...minute, ...hour]);
+    await keepClaims(connection, cut);
+    const facts = await close(connection, [...KINDS, 'kept_apart'], standing.factsSince, cut);
+    await dropClaims(connection, facts.since);
+    // Coarser rows go only where all finer ones are gone for good, or facts of such time that are yet to come would have no place.
+    const minutes = await close(connection, KINDS.map((kind) => `${kind}_${MINUTE.name}`), standing.minutesSince, Math.min(facts.since, cutOf(now, policy.minute, HOUR, [])));
+    const hours = await close(connection, [HOUR, DAY].flatMap(({ name }) => [...KINDS, 'wall'].map((kind) => `${kind}_${name}`)), standing.hoursSince, Math.min(cellOf(minutes.since, DAY), cutOf(now, policy.hour, DAY, day)));
+    await connection.run(`UPDATE kept SET facts_since = ${facts.since}, minutes_since = ${minutes.since}, hours_since = ${hours.since}`);
     await connection.run('COMMIT');
-    return { ...removed, factsSince: since.facts === 0 ? null : epochMicros(since.facts) };
+    return { facts: facts.rows, minutes: minutes.rows, hours: hours.rows, factsSince: facts.since === 0 ? null : epochMicros(facts.since) };
   } catch (error) {
     await connection.run('ROLLBACK').catch(() => undefined);
     throw error;

@@ -46,6 +46,7 @@ const facts = array(energy, { maxLength: 25 }).chain((some) => array(oneof(token
 const DIVIDERS: Readonly<Record<FactKind, readonly Key[]>> = {
   energy: ['site', 'node', 'device', 'deployment', 'model', 'phase', 'source', 'method', 'contains', { label: 'q' }],
   booked: ['site', 'deployment', 'phase', 'device'],
+  asked: ['site', 'deployment', 'phase', 'device', { label: 'q' }],
   tokens: ['site', 'deployment', 'token', 'tenant', { label: 'e' }],
   requests: ['model', 'outcome', 'inputBand'],
   gauge: ['gauge', 'model'],
@@ -57,12 +58,13 @@ const filter: Arbitrary<Filter> = constantFrom<Filter>(
 const ofPhase: Arbitrary<Filter> = constantFrom<Filter>({ key: 'phase', values: ['prefill', 'decode', 'active'] }, { key: 'phase', values: ['decode'] }, { key: 'phase', values: ['idle', 'unknown'] });
 const edge = maybe(constantFrom(0, 60, HOUR, HOUR - 60, 5 * HOUR, DAY, DAY + HOUR, 2 * DAY, 17, HOUR + 33));
 
-const query: Arbitrary<SumQuery<FactKind>> = constantFrom<FactKind>('energy', 'energy', 'booked', 'tokens', 'requests', 'gauge', 'flag').chain((kind) =>
+const query: Arbitrary<SumQuery<FactKind>> = constantFrom<FactKind>('energy', 'energy', 'booked', 'asked', 'tokens', 'requests', 'gauge', 'flag').chain((kind) =>
   record({ by: subarray([...DIVIDERS[kind]], { maxLength: Math.min(3, DIVIDERS[kind].length) }), where: array(filter, { maxLength: 1 }), phases: array(ofPhase, { maxLength: 1 }), from: edge, to: edge, step: maybe(constantFrom(10, 60, 300, HOUR, DAY, 90)), allBoundaries: boolean() }).map(({ by, where, phases, from, to, step, allBoundaries }) => {
-    const ofEnergy = kind === 'energy' || kind === 'booked';
+    const ofEnergy = kind === 'energy' || kind === 'booked' || kind === 'asked';
     return {
       kind, by: ofEnergy && allBoundaries ? ['boundary', ...by] : by, where: [...where, ...(ofEnergy || kind === 'flag' ? phases : []), ...(ofEnergy && !allBoundaries ? [inBoundary('gpu')] : [])],
       from: from === undefined ? undefined : at(from), to: to === undefined ? undefined : at(to), step: step === undefined ? undefined : epochMicros(step * 1e6),
+      ...(kind === 'asked' && { window: { from: at(from ?? 0), to: at(to ?? 3 * DAY) } }),
     };
   }));
 
@@ -152,6 +154,20 @@ describe('roll-ups', () => {
     expect((await store.sum({ kind: 'tokens', by: [], where: [] }))[0]?.sums.count).toBe(10 * 26 * 60 + 10);
   });
 
+  it('spare a look at facts where wall time may be about, and where all are seen throughout it is exact', async () => {
+    await fill([store, plain], hours(0, 26), 0);
+    await store.rollUp(60);
+    const byNode = { ...gpu, by: ['node', 'contains'], wallByCell: true } as const;
+    const [about] = await store.sum(byNode);
+    const [exact] = await plain.sum(byNode);
+    expect(about).toEqual(exact);
+    expect(about?.sums.wallSeconds).toBe(26 * 600);
+    // One is seen first, then the other: by day that is the longer of the two, as long as facts are not asked.
+    await fill([store, plain], [energyFact({ from: 2 * HOUR + 30, to: 2 * HOUR + 40, device: 'b', seconds: seconds(10) })], 1);
+    await store.rollUp(60);
+    expect([(await store.sum(byNode))[0]?.sums.wallSeconds, (await plain.sum(byNode))[0]?.sums.wallSeconds]).toEqual([26 * 600, 26 * 600 + 10]);
+  });
+
   it('keep requests that tell what they drew apart from those that do not', async () => {
     await fill([store, plain], [requestsFact({ prefillMicrojoules: microjoules(5), inputTokens: 7 }), requestsFact({ requests: 3, inputTokens: 11 }), requestsFact({ decodeMicrojoules: microjoules(2) })], 0);
     await store.rollUp(60);
@@ -208,7 +224,7 @@ describe('roll-ups', () => {
       await fill([store], hours(0, 30), 0);
       await store.retain(policy);
       const late = { ...gpu, from: at(DAY + 90), to: at(DAY + 2 * HOUR) };
-      expect([await store.resolution?.(late), (await store.sum(late))[0]?.sums.microjoules]).toEqual([{ read: [['1m', HOUR - 60], ['1h', HOUR]].map(([resolution, length]) => ({ resolution, seconds: length })), rounded: true, wallTimeByCell: true }, 3n * 119n * 100_000_000n]);
+      expect([await store.resolution?.(late), (await store.sum(late))[0]?.sums.microjoules]).toEqual([{ read: [['1m', HOUR - 60], ['1h', HOUR]].map(([resolution, length]) => ({ resolution, seconds: length })), rounded: true, moved: { from: at(DAY + 60) }, wallTimeByCell: true }, 3n * 119n * 100_000_000n]);
       const parts = await Promise.all([[DAY, DAY + 95], [DAY + 95, DAY + HOUR]].map(async ([from = 0, to = 0]) => (await store.sum({ ...gpu, from: at(from), to: at(to) }))[0]?.sums.microjoules ?? 0n));
       expect(parts.reduce((sum, part) => sum + part)).toBe(3n * 60n * 100_000_000n);
       expect(await store.resolution?.({ ...gpu, by: ['device'] })).toMatchObject({ rounded: false, wallTimeByCell: true });

@@ -33,15 +33,14 @@ const numbers = async (connection: DuckDBConnection, sql: string): Promise<numbe
 /** One statement, so that it is of one moment. */
 export async function standingOf(connection: DuckDBConnection): Promise<Standing> {
   const touched: Record<Level['name'], number[]> = { minute: [], hour: [], day: [] };
-  let [factsSince, minutesSince] = [0, 0];
-  const found = await connection.runAndReadAll(`SELECT DISTINCT level, cell_us FROM touched UNION ALL SELECT 'facts', facts_since FROM kept UNION ALL SELECT 'minutes', minutes_since FROM kept`);
+  const since = new Map<string, number>();
+  const found = await connection.runAndReadAll(`SELECT DISTINCT level, cell_us FROM touched UNION ALL SELECT 'facts', facts_since FROM kept UNION ALL SELECT 'minutes', minutes_since FROM kept UNION ALL SELECT 'hours', hours_since FROM kept`);
   for (const [name, value] of found.getRows()) {
     const level = LEVELS.find((known) => known.name === name);
     if (level) touched[level.name].push(Number(value));
-    else if (name === 'facts') factsSince = Number(value);
-    else minutesSince = Number(value);
+    else since.set(String(name), Number(value));
   }
-  return { touched, factsSince, minutesSince };
+  return { touched, factsSince: since.get('facts') ?? 0, minutesSince: since.get('minutes') ?? 0, hoursSince: since.get('hours') ?? 0 };
 }
 
 const within = (cells: readonly number[], { micros }: Pick<Level, 'micros'>): string => `(${runsOf(cells, micros).map(({ from, to }) => `(from_us >= ${from} AND from_us < ${to})`).join(' OR ')})`;

@@ -1,4 +1,5 @@
 /** Facts for tests: say what matters, the rest has plain values. Times are seconds after 2026-01-01T00:00Z. */
+import { createHash } from 'node:crypto';
 import type { Batch } from '@joulebook/shared/batch.js';
 import type { EnergySlice, FlagSlice, RequestsSlice, Slice, TokensSlice } from '@joulebook/shared/slice.js';
 import { epochMicros, microjoules, seconds, type EpochMicros } from '@joulebook/shared/units.js';
@@ -37,5 +38,7 @@ export function flagFact(said: Said<FlagSlice> = {}): FlagSlice {
 }
 
 const STREAM = '0123456789abcdef0123456789abcdef';
+/** A stream is of one node. */
+const streamOf = (node: string): string => (node === 'node-1' ? STREAM : createHash('sha256').update(node).digest('hex').slice(0, 32));
 
-export const batchOf = (slices: Slice[], said: Partial<Omit<Batch, 'slices'>> = {}): Batch => ({ schema: 1, stream: STREAM, sequence: 0, node: 'node-1', ...said, slices });
+export const batchOf = (slices: Slice[], said: Partial<Omit<Batch, 'slices'>> = {}): Batch => ({ schema: 1, stream: streamOf(said.node ?? 'node-1'), sequence: 0, node: 'node-1', ...said, slices });

@@ -5,10 +5,13 @@
 import type { Batch, HostFacts } from '@joulebook/shared/batch.js';
 import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
 import type { EpochMicros, Seconds } from '@joulebook/shared/units.js';
-import type { StreamSeen } from './ledger.js';
+import type { Loss, StreamSeen } from './ledger.js';
 
-/** `booked` are energy facts too, summed without wall time, which is what makes `energy` several times as costly. */
-export type FactKind = 'energy' | 'booked' | 'tokens' | 'requests' | 'gauge' | 'flag';
+/**
+ * `booked` are energy facts too, summed without wall time, which is what makes `energy` several times as costly. `asked` are
+ * energy facts as well: how long they should have been seen, of a window.
+ */
+export type FactKind = 'energy' | 'booked' | 'asked' | 'tokens' | 'requests' | 'gauge' | 'flag';
 
 const ENERGY = ['site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary', 'source', 'method', 'contains'] as const;
 
@@ -19,6 +22,7 @@ const ENERGY = ['site', 'node', 'device', 'deployment', 'model', 'phase', 'bound
 export const DIMENSIONS = {
   energy: ENERGY,
   booked: ENERGY,
+  asked: ENERGY,
   tokens: ['site', 'node', 'deployment', 'model', 'tenant', 'token'],
   requests: ['site', 'node', 'deployment', 'model', 'tenant', 'outcome', 'request', 'inputBand', 'concurrencyBand'],
   gauge: ['site', 'node', 'device', 'deployment', 'model', 'gauge'],
@@ -54,6 +58,10 @@ export interface SumQuery<K extends FactKind> extends Scope {
   readonly by: readonly Key[];
   /** Whole microseconds; groups by floor(from / step). */
   readonly step?: EpochMicros | undefined;
+  /** What `asked` is of: it needs one, and no other kind looks at it. */
+  readonly window?: Extent | undefined;
+  /** Of `energy`: wall time may be that of the longest seen device of each minute, hour or day. For who needs it only about, or not at all: that saves a look at all facts. */
+  readonly wallByCell?: boolean;
 }
 
 export interface BookedSums {
@@ -62,6 +70,20 @@ export interface BookedSums {
   /** Device-seconds observed and asked. */
   readonly seconds: Seconds;
   readonly askedSeconds: Seconds;
+}
+/**
+ * How long the devices of a group should have been seen within the window (of each step, the part that lies in it). What
+ * nobody asked about is the uncovered rest:
+ *
+ *   rest of a device = window − Σ its asked seconds, over all its facts at the boundary, whatever else the filters keep
+ *
+ * A group takes the rest of each of its devices in proportion to its share of what was asked of the device: all of it where
+ * the group has all that the device did, half where another deployment or phase has the other half. So a device that was
+ * seen throughout has coverage 1 in every group, and one seen half of the time has 0.5, however the groups divide it.
+ * Facts that ask for no time (totals of a run) say nothing about it, and a group of nothing else has no sum.
+ */
+export interface AskedSums {
+  readonly askedOfWindow: Seconds;
 }
 export interface EnergySums extends BookedSums {
   readonly modelledMicrojoules: bigint;
@@ -123,6 +145,7 @@ export interface FlagSums {
 export interface FactSums {
   readonly energy: EnergySums;
   readonly booked: BookedSums;
+  readonly asked: AskedSums;
   readonly tokens: TokenSums;
   readonly requests: RequestSums;
   readonly gauge: GaugeSums;
@@ -156,6 +179,10 @@ export interface Resolution {
   readonly read: readonly ReadFrom[];
   /** Facts of some of the range are no longer kept: ends and steps were moved back to the beginning of what is. */
   readonly rounded: boolean;
+  /** The ends that were moved: what was summed instead of what was asked. */
+  readonly moved: { readonly from?: EpochMicros; readonly to?: EpochMicros };
+  /** Present where the range begins before: nothing of that time is kept at all. */
+  readonly keptSince?: EpochMicros;
   /** For the same reason wall time is taken by minute or hour instead of by slice. */
   readonly wallTimeByCell: boolean;
 }
@@ -170,7 +197,7 @@ export interface NodeSeen {
   readonly host: HostFacts | null;
 }
 
-/** `conflict`: the batch's (stream, sequence) was accepted before with other content, or its stream has more gaps than are kept (`MOST_RUNS`); nothing was stored. */
+/** `conflict`: the batch's (stream, sequence) was accepted before with other content, or another node began its stream, or that has more gaps than are kept (`MOST_RUNS`); nothing was stored. */
 export type Appended = 'accepted' | 'duplicate' | 'conflict';
 
 export interface Store {
@@ -183,6 +210,10 @@ export interface Store {
   seen(batch: Batch): Promise<'duplicate' | 'conflict' | null>;
   /** Which sequences of each stream it has and lacks, by node and stream. */
   streams(): Promise<readonly StreamSeen[]>;
+  /** Sequences that will not come: they are missing no more, and told as lost for ever. Durable when it returns. */
+  markLost(losses: readonly Loss[]): Promise<void>;
+  /** Would it take a batch? Stores durably what is no fact; in no answer. Throws where that fails. */
+  probe(): Promise<void>;
   /** @throws RangeError for a key the kind doesn't have, and for energy neither kept to one boundary nor grouped by it: boundaries overlap. */
   sum<K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]>;
   /** What `sum` reads for a query now. Absent in stores without roll-ups. */

@@ -15,7 +15,7 @@ import { seriesOf } from './series.js';
 import { joined, overlaps, type Span, type Spans } from './spans.js';
 
 /** Tokens of a cell may come a batch before its energy. */
-const CELL_MICROS = 10_000_000;
+export const CELL_MICROS = 10_000_000;
 
 export interface Writer {
   readonly stream: string;

@@ -27,7 +27,10 @@ describe('the upkeep of a store', () => {
     await upkeep?.stop();
     await store.close();
   });
-  const begin = (said: Partial<UpkeepSettings> = {}, of: EmbeddedStore = store): UpkeepSchedule => (upkeep = scheduleUpkeep({ store: of, settings: { ...settings, ...said }, metrics, clock, log: pino({ level: 'silent' }) }, { rollUp: 0, retain: 0 }));
+  const audited: unknown[] = [];
+  const begin = (said: Partial<UpkeepSettings> = {}, of: EmbeddedStore = store): UpkeepSchedule => beginBy({ ...settings, ...said }, of);
+  const beginBy = (read: UpkeepSettings, of: EmbeddedStore): UpkeepSchedule =>
+    (upkeep = scheduleUpkeep({ store: of, settings: read, metrics, clock, audit: { acted: (act, actor) => void audited.push({ ...act, ...actor }) }, log: pino({ level: 'silent' }) }, { rollUp: 0, retain: 0 }));
   const lines = async (): Promise<string[]> => (await metrics.expose()).text.split('\n').filter((line) => /^joulebook_(upkeep|rollup)/.test(line));
 
   it('is told by its metrics: nothing yet, then when it last ran and how it went', async () => {
@@ -40,6 +43,7 @@ describe('the upkeep of a store', () => {
       ...['last_run_seconds', 'last_success_seconds'].flatMap((name) => ['rollUp', 'retain'].map((each) => `joulebook_upkeep_${name}{job="${each}"} ${NOW}`)),
       'joulebook_upkeep_failures{job="rollUp"} 0', 'joulebook_upkeep_failures{job="retain"} 0', 'joulebook_rollup_cells_waiting 0',
     ]);
+    expect(audited).toEqual([{ event: 'retained', by: 'the schedule', facts: 1, minutes: expect.any(Number) as unknown, hours: 0, factsSince: new Date(at(17 * DAY) / 1000).toISOString() }]);
     expect(await store.retain({ raw: 14 * DAY, minute: null, hour: null })).toMatchObject({ facts: 0, factsSince: at(17 * DAY) });
   });
 
@@ -56,6 +60,17 @@ describe('the upkeep of a store', () => {
     });
     await summed;
     expect(await store.resolution?.({ kind: 'tokens', by: [], where: [] })).toMatchObject({ read: [{ resolution: '1d' }] });
+  });
+
+  it('goes on by the schedule that its settings have when it is told to', async () => {
+    const read = { ...settings };
+    const summed = new Promise<void>((resolve) => {
+      beginBy(read, { ...store, rollUp: (limit) => store.rollUp(limit).finally(resolve) });
+    });
+    read.rollUpSchedule = '* * * * * *';
+    await upkeep?.reschedule();
+    await summed;
+    expect(await lines()).toContain('joulebook_upkeep_failures{job="rollUp"} 0');
   });
 
   it('is for stores that have one', () => {

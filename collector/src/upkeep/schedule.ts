@@ -6,6 +6,8 @@ import { schedule, type ScheduledTask } from 'node-cron';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { messageOf } from '@joulebook/shared/errors.js';
+import { fromEpochMicros, toIso } from '@joulebook/shared/units.js';
+import type { Audit } from '../access/audit.js';
 import type { Metrics, Sample } from '../ingest/metrics.js';
 import type { CollectorSettings } from '../settings.js';
 import type { RetentionPolicy } from '../store/retention.js';
@@ -22,7 +24,8 @@ export interface UpkeepParts {
   readonly store: EmbeddedStore;
   readonly settings: UpkeepSettings;
   readonly metrics: Metrics;
-  readonly log: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>;
+  readonly log: Pick<FastifyBaseLogger, 'error'>;
+  readonly audit: Pick<Audit, 'acted'>;
   readonly clock: Clock;
 }
 
@@ -43,10 +46,12 @@ interface Account {
 export interface UpkeepSchedule {
   /** Runs a job now, as its schedule would. Never throws: what fails is logged and counted. */
   run(job: Job): Promise<void>;
+  /** Goes on by the expressions that the settings have now. What runs is finished. */
+  reschedule(): Promise<void>;
   stop(): Promise<void>;
 }
 
-export function scheduleUpkeep({ store, settings, metrics, log, clock }: UpkeepParts, jitter: Readonly<Record<Job, number>> = JITTER_MS): UpkeepSchedule {
+export function scheduleUpkeep({ store, settings, metrics, log, audit, clock }: UpkeepParts, jitter: Readonly<Record<Job, number>> = JITTER_MS): UpkeepSchedule {
   const records: Readonly<Record<Job, Account>> = { rollUp: { lastRun: undefined, lastSuccess: undefined, failures: 0 }, retain: { lastRun: undefined, lastSuccess: undefined, failures: 0 } };
   let waiting = 0;
   const samples = (of: (record: Account) => number | undefined) => (): Sample[] => JOBS.flatMap((job) => { const value = of(records[job]); return value === undefined ? [] : [{ labels: { job }, value }]; });
@@ -62,8 +67,8 @@ export function scheduleUpkeep({ store, settings, metrics, log, clock }: UpkeepP
       return faults;
     },
     async retain() {
-      const { faults, ...retained } = await store.retain(policyOf(settings));
-      log.info({ retained }, 'what is too old was deleted');
+      const { faults, factsSince, ...deleted } = await store.retain(policyOf(settings));
+      audit.acted({ event: 'retained', ...deleted, factsSince: factsSince === null ? null : toIso(fromEpochMicros(factsSince)) }, { by: 'the schedule' });
       return faults;
     },
   };
@@ -82,11 +87,15 @@ export function scheduleUpkeep({ store, settings, metrics, log, clock }: UpkeepP
   // What the library would print of ticks that came late is told by the metrics.
   const quiet = { info: () => undefined, warn: () => undefined, debug: () => undefined, error: (message: string | Error) => log.error({ error: String(message) }, 'a schedule failed') };
   const start = (job: Job, expression: string): ScheduledTask => schedule(expression, () => run(job), { name: job, timezone: 'UTC', noOverlap: true, maxRandomDelay: jitter[job], unref: true, logger: quiet, suppressMissedWarning: true });
-  const tasks = [start('rollUp', settings.rollUpSchedule), start('retain', settings.retainSchedule)];
+  const startAll = (): ScheduledTask[] => [start('rollUp', settings.rollUpSchedule), start('retain', settings.retainSchedule)];
+  let tasks = startAll();
+  const stop = async (): Promise<void> => void (await Promise.all(tasks.map(async (task) => task.destroy())));
   return {
     run,
-    async stop() {
-      await Promise.all(tasks.map(async (task) => task.destroy()));
+    async reschedule() {
+      await stop();
+      tasks = startAll();
     },
+    stop,
   };
 }

@@ -15,7 +15,7 @@ export async function phasesAddUp(store: Store, scope: Scope): Promise<Finding> 
   const by = ['node', 'device', 'boundary'] as const;
   const devices = await store.sum({ kind: 'booked', by, ...scope });
   const phases = new Map<string, { drawn: bigint; modelled: bigint; low: bigint; high: bigint; stated: boolean }>();
-  for (const { values, sums } of await store.sum({ kind: 'energy', by: [...by, 'phase'], ...scope })) {
+  for (const { values, sums } of await store.sum({ kind: 'energy', by: [...by, 'phase'], ...scope, wallByCell: true })) {
     const key = JSON.stringify(values.slice(0, by.length));
     const known = phases.get(key) ?? { drawn: 0n, modelled: 0n, low: 0n, high: 0n, stated: true };
     phases.set(key, {
@@ -32,6 +32,7 @@ export async function phasesAddUp(store: Store, scope: Scope): Promise<Finding> 
     if (parts?.stated === true && (parts.low > parts.drawn || parts.high < parts.drawn)) {
       found.push({ code: 'OUTSIDE_STATED_ERROR', detail: `${nameOf(values)}: ${joules(drawn)} are outside of what its sensor states, ${joules(parts.low)} to ${joules(parts.high)}.` });
     }
+    if (sums.askedSeconds > 0 && sums.seconds > sums.askedSeconds * (1 + SLACK_SHARE) + SLACK_SECONDS) found.push({ code: 'SEEN_LONGER_THAN_ASKED', detail: `${nameOf(values)} was seen for ${sums.seconds.toFixed(0)} s of ${sums.askedSeconds.toFixed(0)} s that it should have been.` });
     const passed = (to - from) / 1e6;
     if (sums.seconds > passed * (1 + SLACK_SHARE) + SLACK_SECONDS) found.push({ code: 'SEEN_LONGER_THAN_TIME', detail: `${nameOf(values)} was seen for ${sums.seconds.toFixed(0)} s within ${passed.toFixed(0)} s: its energy is booked more than once.` });
     return found;

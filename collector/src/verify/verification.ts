@@ -37,6 +37,8 @@ export const verification = z.object({
     }),
   ),
   reasons: z.array(reason),
+  /** What is no reason, and should be known: `KNOWN_LOSS`, `NOT_JUDGED_YET`. */
+  notes: z.array(reason),
 });
 export type Verification = z.infer<typeof verification>;
 
@@ -46,6 +48,7 @@ export interface Finding {
   readonly looked: string;
   readonly nothing?: boolean;
   readonly reasons: readonly Omit<Reason, 'check'>[];
+  readonly notes?: readonly Omit<Reason, 'check'>[];
 }
 
 /** Reasons of one kind are told so many; the rest is counted. */

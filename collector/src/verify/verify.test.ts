@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EnergySlice, Slice } from '@joulebook/shared/slice.js';
-import { fromEpochMicros, instant, microjoules, seconds, type Instant } from '@joulebook/shared/units.js';
+import { epochMicros, fromEpochMicros, instant, microjoules, seconds, type Instant } from '@joulebook/shared/units.js';
 import { openDuckdb } from '../store/duckdb.js';
 import { at, batchOf, energyFact, flagFact, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
+import { acceptLosses } from '../upkeep/losses.js';
 import { parseQuestion, type Question } from './question.js';
 import { renderVerification } from './render.js';
 import { verification, type Verification } from './verification.js';
@@ -107,6 +108,60 @@ it('gives batches time to overtake each other where they may be on their way', a
   const after = (passed: number): Instant => instant(fromEpochMicros(noticed) + passed);
   const closed = async (passed: number): Promise<boolean> => (await verify(store, ALL, { now: after(passed), grace: seconds(60) })).closed;
   expect([await closed(59), await closed(61)]).toEqual([true, false]);
+});
+
+/** A minute of facts, 10 s each, of which the batches of some seconds never came. */
+async function withHole(...lost: readonly number[]): Promise<void> {
+  for (let cell = 0; cell < 6; cell += 1) {
+    if (lost.includes(cell)) sent += 1;
+    else await send([energyFact({ from: cell * 10, to: cell * 10 + 10, seconds: seconds(10) })]);
+  }
+}
+const lookedAt = async (check: string, question = ALL): Promise<string | undefined> => (await found(question)).checks.find((each) => each.check === check)?.looked;
+const range = (from: number, to: number): Question => parseQuestion({ from: [String(at(from) / 1e6)], to: [String(at(to) / 1e6)] }, '');
+
+describe('the time of batches that are missing', () => {
+  it('was not seen: of all that is stored, of a range, and of one that reaches beyond', async () => {
+    await withHole(2, 3);
+    expect(await lookedAt('coverage')).toBe('1 devices, 66.7 % of the time asked');
+    expect(await codes()).toEqual(['sequences SEQUENCES_MISSING', 'coverage LOW_COVERAGE']);
+    expect(await lookedAt('coverage', range(10, 40))).toBe('1 devices, 33.3 % of the time asked');
+    expect(await lookedAt('coverage', range(0, 20))).toBe('1 devices, 100.0 % of the time asked');
+    expect(await lookedAt('coverage', range(0, 120))).toBe('1 devices, 33.3 % of the time asked');
+  });
+
+  it('is that of its own node alone', async () => {
+    await withHole(2, 3);
+    await store.append(batchOf(minutes({ device: 'GPU-1' }), { node: 'node-2' }));
+    expect((await found()).reasons.filter(({ code }) => code === 'LOW_COVERAGE')).toMatchObject([{ detail: expect.stringContaining('GPU-0 of node-1 at boundary gpu was seen for 66.7 % of 60 s') as unknown }]);
+  });
+
+  it('that is known to be lost is told, and keeps no books open', async () => {
+    await withHole(2, 3);
+    await acceptLosses(store, 'node-1', epochMicros(Date.now() * 1000 + 1e9));
+    for (const question of [ALL, range(0, 60), range(10, 40)]) {
+      const { closed, notes, reasons } = await found(question);
+      expect([closed, reasons]).toEqual([true, []]);
+      expect(notes).toMatchObject([{ check: 'sequences', code: 'KNOWN_LOSS', detail: expect.stringMatching(/^2 batches of node-1 \(.*of between 2026-01-01T00:00:20.000Z and 2026-01-01T00:00:40.000Z: accepted as lost/) as unknown }]);
+    }
+    expect(await lookedAt('coverage')).toBe('1 devices, 66.7 % of the time asked');
+    expect(await lookedAt('sequences')).toBe('1 streams, 4 batches');
+    expect(renderVerification(await found())).toMatch(/The books close, but for this:\n    KNOWN_LOSS {2}2 batches of node-1/);
+    // What else was not seen is no less a reason.
+    await send([energyFact({ from: 60, to: 70, seconds: seconds(1), askedSeconds: seconds(10) })]);
+    expect(await codes()).toEqual(['coverage LOW_COVERAGE']);
+  });
+
+  it('is not judged for a moment, which is said', async () => {
+    await withHole(2);
+    const { closed, notes } = await verify(store, ALL, { now: instant(Date.now() / 1000), grace: seconds(60) });
+    expect([closed, notes]).toEqual([true, [expect.objectContaining({ code: 'NOT_JUDGED_YET', detail: expect.stringContaining('1 batches of node-1 are missing since') as unknown })]]);
+  });
+});
+
+it('tells a device that was seen for longer than it should have been', async () => {
+  await send(Array.from({ length: 6 }, (_, index) => energyFact({ from: index * 10, to: index * 10 + 10, seconds: seconds(10), askedSeconds: seconds(1) })));
+  expect(await codes()).toEqual(['phases SEEN_LONGER_THAN_ASKED']);
 });
 
 it('looks at a part of the time where asked', async () => {

@@ -34,7 +34,7 @@ const line = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('hole'), from: at, to: at, reason: z.string() }),
   z.strictObject({ kind: z.literal('gauge'), gauge: z.string(), value: z.number(), at, model: text }),
   z.strictObject({ kind: z.literal('watermark'), at }),
-  z.strictObject({ kind: z.literal('flagged'), code: z.string(), detail: z.string(), count: z.int(), device: text }),
+  z.strictObject({ kind: z.literal('flagged'), code: z.string(), detail: z.string(), count: z.int(), device: text, during: z.strictObject({ from: at, to: at }).exactOptional() }),
 ]);
 
 export const evidence = servingFormat({

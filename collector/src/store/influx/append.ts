@@ -7,6 +7,7 @@ import type { Appended } from '../store.js';
 import type { Engine } from './engine.js';
 import { claimPoint, commitPoint, hashOf, keyOf } from './commits.js';
 import { Entries, NOTHING, type Known } from './entries.js';
+import { Owners } from './owners.js';
 import { CELL_MILLIS, FACT_KINDS, pointsOf, type Point } from './points.js';
 
 interface Entry {
@@ -59,6 +60,7 @@ export function appender(engine: Engine, collector: string, clock: Clock): (batc
   /** Later than any before: the order of commits is the order in which batches are judged. */
   const nextMoment = () => epochMicros((last = Math.max(last + 1, toEpochMicros(clock.wall()))));
 
+  const owners = new Owners(engine);
   const ledger = new Entries(engine);
   const looked = (entries: readonly Entry[]) => ledger.lookUp(entries.map(({ batch }) => batch), clock.wall() * 1000);
 
@@ -73,6 +75,17 @@ export function appender(engine: Engine, collector: string, clock: Clock): (batc
       const { claimed, committed } = known.get(entry.key) ?? NOTHING;
       if (committed === undefined && !claimed.includes(entry.hash)) throw notKept('a claim');
       return verdict(entry, { claimed, committed }) !== 'conflict';
+    });
+  }
+
+  /** Nobody gets into the numbers of another node's stream. */
+  async function foreign(fresh: readonly Entry[]): Promise<Entry[]> {
+    await owners.lookUp(fresh.map(({ batch }) => batch));
+    const begun = new Map<string, string>();
+    return fresh.filter(({ batch: { stream, node } }) => {
+      const owner = owners.of(stream) ?? begun.get(stream) ?? node;
+      begun.set(stream, owner);
+      return owner !== node;
     });
   }
 
@@ -112,6 +125,8 @@ export function appender(engine: Engine, collector: string, clock: Clock): (batc
     const firsts = [...firstOf.values()];
     const verdicts = new Map(firsts.map((entry) => [entry, verdict(entry, known.get(entry.key) ?? NOTHING)]));
 
+    for (const entry of await foreign(firsts.filter((each) => verdicts.get(each) === undefined))) verdicts.set(entry, 'conflict');
+
     // Another collector may have committed it a moment ago, and not yet durably.
     if ([...verdicts.values()].includes('duplicate')) await onDisk(era);
 
@@ -119,6 +134,7 @@ export function appender(engine: Engine, collector: string, clock: Clock): (batc
     if (won.size > 0) {
       await writeFacts([...won], era);
       await commit([...won], era);
+      for (const { batch: { stream, node } } of won) owners.begun(stream, node);
     }
     return entries.map((entry): Appended => {
       const first = firstOf.get(entry.key);

@@ -12,6 +12,8 @@
  * a new stream: nothing is lost and nothing mixed. This holds where a point is seen by all once `visible` has resolved,
  * which a single server promises.
  *
+ * Whose a stream is stands in its commits (owners.ts).
+ *
  * An entry is found by stream and `block` (1,000 sequences); `collector` keeps the claims of two collectors apart. Its time
  * is when it was written, so it stays at least as long as the facts that it is about.
  */
@@ -26,7 +28,7 @@ const BLOCK = 1000;
 /** Host facts are text, and text is tags: `host0`, `host1`… of so many characters, each at most three bytes when stored. */
 const PIECE = 4000;
 /** Streams whose entries are asked for in one request. */
-const STREAMS_PER_REQUEST = 200;
+export const STREAMS_PER_REQUEST = 200;
 
 export interface BatchKey {
   readonly stream: string;

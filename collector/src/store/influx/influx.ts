@@ -10,7 +10,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
-import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
+import { epochMicros, toEpochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { inGroups } from '../group-commit.js';
 import { Ledger } from '../ledger.js';
 import type { Appended, Extent, FactKind, GroupSum, NodeSeen, Store, SumQuery } from '../store.js';
@@ -21,6 +21,7 @@ import { ask } from './http.js';
 import { openInfluxdb } from './influxdb.js';
 import { hashOf, keyOf, readCommits, type Commit } from './commits.js';
 import { Entries } from './entries.js';
+import { readLost, writeLost } from './lost.js';
 import { labelOf } from './points.js';
 import { probe } from './probe.js';
 import { openVictoria } from './victoria.js';
@@ -63,7 +64,7 @@ export async function openInflux(place: string, { readOnly = false, token, clock
   const engine = await engineOf(serverOf(place, token));
   if (!readOnly) await probe(engine, clock);
   const views = new Views(engine, clock);
-  const group = inGroups(appender(engine, randomBytes(4).toString('hex'), clock));
+  const group = inGroups(appender(engine, randomBytes(4).toString('hex'), clock), ({ slices }) => slices.length);
 
   return {
     append: readOnly
@@ -80,9 +81,12 @@ export async function openInflux(place: string, { readOnly = false, token, clock
     },
     async streams() {
       const ledger = new Ledger();
-      for (const commit of await readCommits(engine)) ledger.accept(commit, commit.at);
+      for (const commit of await readCommits(engine)) ledger.accept(commit, commit.at, { from: commit.from, to: commit.to });
+      for (const [stream, lost] of await readLost(engine)) ledger.lose(stream, lost);
       return ledger.seen();
     },
+    markLost: readOnly ? refuse : (losses) => writeLost(engine, losses, toEpochMicros(clock.wall())),
+    probe: readOnly ? refuse : () => probe(engine, clock),
     sum: <K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]> => views.use(stretchOf(query.from, query.to), (view) => view.sum(query)),
     async labels() {
       return (await engine.tagNames()).flatMap((name) => labelOf(name) ?? []).toSorted();

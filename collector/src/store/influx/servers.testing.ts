@@ -20,6 +20,10 @@ const ROOT = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 export interface TestServer {
   /** What `--store` takes. */
   readonly address: string;
+  /** Of the server itself, where a front stands before it. */
+  readonly origin: string;
+  /** Where its data is. */
+  readonly folder: string;
   readonly pid: number;
   /** Kills it with SIGKILL and starts it again on the same data and port. */
   killAndRestart(): Promise<void>;
@@ -53,12 +57,20 @@ async function answers(url: string, child: ChildProcess): Promise<void> {
   throw new Error(`${child.spawnfile} did not start`);
 }
 
+/** Where a server keeps its data and what else its environment says: a bench wants a disk, on which syncing costs what it costs. */
+export interface Place {
+  readonly root?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
 interface Program {
+  readonly origin: string;
+  readonly folder: string;
   readonly health: string;
   readonly start: () => ChildProcess;
 }
 
-async function run({ health, start }: Program, address: string, ended: () => Promise<void>): Promise<TestServer> {
+async function run({ origin, folder, health, start }: Program, address: string, ended: () => Promise<void>): Promise<TestServer> {
   let child = start();
   await answers(health, child);
   const kill = async (): Promise<void> => {
@@ -68,6 +80,8 @@ async function run({ health, start }: Program, address: string, ended: () => Pro
   };
   return {
     address,
+    origin,
+    folder,
     get pid() {
       return child.pid ?? 0;
     },
@@ -83,11 +97,11 @@ async function run({ health, start }: Program, address: string, ended: () => Pro
   };
 }
 
-export async function startVictoria(flags: readonly string[] = []): Promise<TestServer> {
-  const folder = await mkdtemp(join(ROOT, 'joulebook-victoria-'));
+export async function startVictoria(flags: readonly string[] = [], { root = ROOT }: Place = {}): Promise<TestServer> {
+  const folder = await mkdtemp(join(root, 'joulebook-victoria-'));
   const origin = `http://127.0.0.1:${await freePort()}`;
   const args = ['-storageDataPath', folder, '-httpListenAddr', new URL(origin).host, '-retentionPeriod=100y', '-loggerLevel=ERROR', '-memory.allowedBytes=256MB', ...flags];
-  return run({ health: `${origin}/health`, start: () => spawn('victoria-metrics', args, { stdio: 'ignore' }) }, origin, () => rm(folder, { recursive: true }));
+  return run({ origin, folder, health: `${origin}/health`, start: () => spawn('victoria-metrics', args, { stdio: 'ignore' }) }, origin, () => rm(folder, { recursive: true }));
 }
 
 /** `/api/v2/write?bucket=db/rp&precision=ns` → `/write?db=db&rp=rp&precision=n`; everything else as it is. */
@@ -112,20 +126,22 @@ function frontOf(port: number) {
   });
 }
 
-export async function startInfluxdb(database = 'joulebook'): Promise<TestServer> {
-  const folder = await mkdtemp(join(ROOT, 'joulebook-influxdb-'));
+export async function startInfluxdb(database = 'joulebook', { root = ROOT, environment = {} }: Place = {}): Promise<TestServer> {
+  const folder = await mkdtemp(join(root, 'joulebook-influxdb-'));
   const [port, backup] = [await freePort(), await freePort()];
   const config = join(folder, 'influxdb.conf');
   await writeFile(config, '');
-  const environment = {
+  const said = {
     INFLUXDB_META_DIR: join(folder, 'meta'), INFLUXDB_DATA_DIR: join(folder, 'data'), INFLUXDB_DATA_WAL_DIR: join(folder, 'wal'), INFLUXDB_REPORTING_DISABLED: 'true',
-    INFLUXDB_HTTP_BIND_ADDRESS: `127.0.0.1:${port}`, INFLUXDB_BIND_ADDRESS: `127.0.0.1:${backup}`, INFLUXDB_HTTP_LOG_ENABLED: 'false', INFLUXDB_MONITOR_STORE_ENABLED: 'false',
+    INFLUXDB_HTTP_BIND_ADDRESS: `127.0.0.1:${port}`, INFLUXDB_BIND_ADDRESS: `127.0.0.1:${backup}`, INFLUXDB_HTTP_LOG_ENABLED: 'false', INFLUXDB_MONITOR_STORE_ENABLED: 'false', ...environment,
   };
   const front = frontOf(port).listen(0, '127.0.0.1');
   await once(front, 'listening');
   const bound = front.address();
-  const origin = `http://127.0.0.1:${typeof bound === 'object' && bound !== null ? bound.port : 0}`;
-  const server = await run({ health: `http://127.0.0.1:${port}/ping`, start: () => spawn('influxd', ['run', '-config', config], { stdio: 'ignore', env: { ...process.env, ...environment } }) }, `${origin}?bucket=${database}`, async () => {
+  const origin = `http://127.0.0.1:${port}`;
+  const start = () => spawn('influxd', ['run', '-config', config], { stdio: 'ignore', env: { ...process.env, ...said } });
+  const address = `http://127.0.0.1:${typeof bound === 'object' && bound !== null ? bound.port : 0}?bucket=${database}`;
+  const server = await run({ origin, folder, health: `${origin}/ping`, start }, address, async () => {
     front.closeAllConnections();
     front.close();
     await rm(folder, { recursive: true });

@@ -73,6 +73,8 @@ export class View {
   readonly #known = new Set<string>();
   /** Batches are numbered anew: a stretch has holes in its numbers that mean nothing. */
   readonly #counts = new Map<string, number>();
+  /** Of each stream, the node that was first: others may be in what was stored by earlier releases, and are streams of their own here. */
+  readonly #owners = new Map<string, string>();
   #facts = 0;
   #newest = 0;
   /** Milliseconds since 1970: commits of then and before were looked at. */
@@ -139,11 +141,14 @@ export class View {
   async #add(whole: readonly Commit[], facts: readonly StoredFact[]): Promise<void> {
     const slices = slicesByBatch(facts);
     const batches = whole.map((commit): Batch => {
-      const sequence = this.#counts.get(commit.stream) ?? 0;
-      this.#counts.set(commit.stream, sequence + 1);
+      const owner = this.#owners.get(commit.stream) ?? commit.node;
+      this.#owners.set(commit.stream, owner);
+      const stream = owner === commit.node ? commit.stream : `${commit.stream} of ${commit.node}`;
+      const sequence = this.#counts.get(stream) ?? 0;
+      this.#counts.set(stream, sequence + 1);
       this.#known.add(keyOf(commit));
       this.#newest = Math.max(this.#newest, commit.at);
-      return { schema: 1, stream: commit.stream, sequence, node: commit.node, slices: slices.get(keyOf(commit)) ?? [] };
+      return { schema: 1, stream, sequence, node: commit.node, slices: slices.get(keyOf(commit)) ?? [] };
     });
     this.#facts += batches.reduce((sum, batch) => sum + batch.slices.length, 0);
     const answers = await Promise.all(batches.map((batch) => this.store.append(batch)));

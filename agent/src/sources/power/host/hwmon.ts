@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { TelemetryError, messageOf } from '@joulebook/shared/errors.js';
+import { codeOf, messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { duration } from '@joulebook/shared/settings.js';
 import { seconds, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import { z } from 'zod';
@@ -14,7 +14,7 @@ import { polled, type Poller } from '../../polled.js';
 import type { Channel, LiveContext, LivePower, PowerEvent } from '../../source.js';
 import { findChips, type HwmonValue } from './hwmon-chips.js';
 import { powerGauge, type PowerGauge } from '../power-gauge.js';
-import { openAttribute, osCode, type Attribute } from './sysfs.js';
+import { openAttribute, type Attribute } from './sysfs.js';
 
 const NAME = 'hwmon';
 
@@ -84,7 +84,7 @@ async function open(sysfs: string, gpus: 'book' | 'check', context: LiveContext)
     async read() {
       // One time for all: rails of a socket are compared with each other.
       const at = context.now();
-      const read = await Promise.all(values.map(async ({ attribute }) => attribute.read().catch((error: unknown) => ({ failed: osCode(error) ?? messageOf(error) }))));
+      const read = await Promise.all(values.map(async ({ attribute }) => attribute.read().catch((error: unknown) => ({ failed: codeOf(error) ?? messageOf(error) }))));
       const failed = read.flatMap((each) => (typeof each === 'string' ? [] : [each.failed]));
       if (failed.length === values.length) throw new TelemetryError('HWMON_READ', `no sensor of hwmon can be read (${failed[0]})`, 'retry');
       return values.flatMap((value, index) => said(value, read[index], at));
@@ -112,7 +112,7 @@ async function openValues(sysfs: string): Promise<OpenValue[]> {
   let forbidden: string | undefined;
   for (const value of await findChips(sysfs)) {
     const attribute = await openReadable(value).catch((error: unknown) => {
-      if (osCode(error) === 'EACCES' || osCode(error) === 'EPERM') forbidden = value.path;
+      if (codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM') forbidden = value.path;
       return undefined;
     });
     if (attribute) values.push({ channel: value.channel, attribute, gauge: powerGauge(value.channel) });

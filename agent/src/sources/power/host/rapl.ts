@@ -1,6 +1,6 @@
 /** CPU packages and their memory by RAPL's counters in powercap (`/sys/class/powercap/intel-rapl:*`, AMD's too). */
 import { join } from 'node:path';
-import { TelemetryError } from '@joulebook/shared/errors.js';
+import { codeOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { duration } from '@joulebook/shared/settings.js';
 import { seconds, type Seconds } from '@joulebook/shared/units.js';
 import { z } from 'zod';
@@ -8,7 +8,7 @@ import { liveKind, type LivePowerKind } from '../../live.js';
 import { polled, type Poller } from '../../polled.js';
 import type { Channel, LiveContext, LivePower, PowerEvent, Reading } from '../../source.js';
 import { isPackage, MOST_SOCKET_WATTS, raplChannel, raplDomain, wrapGuard } from './rapl-domain.js';
-import { attributeText, numbered, openAttribute, osCode, type Attribute } from './sysfs.js';
+import { attributeText, numbered, openAttribute, type Attribute } from './sysfs.js';
 
 const NAME = 'rapl';
 
@@ -127,7 +127,7 @@ async function openZone(folder: string, channel: Channel): Promise<Zone | undefi
     return { channel, energy, ...(range !== undefined && /^\d+$/.test(range) && BigInt(range) > 0n && { wrapsAt: BigInt(range) }) };
   } catch (error) {
     await energy?.close();
-    const code = osCode(error);
+    const code = codeOf(error);
     if (isCheck || code === 'ENOENT') return undefined;
     if (code === 'EACCES' || code === 'EPERM') throw forbidden(path);
     throw new TelemetryError('RAPL_READ', `${path} can't be read (${code ?? 'unknown error'})`, 'retry');

@@ -1,6 +1,5 @@
 /** Why a controller is not reached or not trusted: errors of TLS and TCP as codes and sentences. */
-import { TelemetryError } from '@joulebook/shared/errors.js';
-import { osCode } from './sysfs.js';
+import { codeOf, TelemetryError } from '@joulebook/shared/errors.js';
 
 /** The certificate is not the one that was pinned. */
 export class PinMismatch extends Error {
@@ -25,7 +24,7 @@ export function connectionFault(shown: string, error: unknown): TelemetryError {
   if (error instanceof PinMismatch) {
     return new TelemetryError('REDFISH_CERTIFICATE_PIN', `${shown} shows another certificate than the pinned one${error.shown === undefined ? '' : ` (sha256 ${error.shown})`}: if the controller's certificate was renewed, correct fingerprint.`, 'disable');
   }
-  const code = osCode(error) ?? 'connection failed';
+  const code = codeOf(error) ?? 'connection failed';
   if (EXPIRED.has(code)) return new TelemetryError('REDFISH_CERTIFICATE_EXPIRED', `The certificate of ${shown} is not valid today (${code}): renew it on the controller, or ${HOW_TO_PIN}.`, 'disable');
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return new TelemetryError('REDFISH_CERTIFICATE_NAME', `The certificate of ${shown} is for another name: use that name in url, or ${HOW_TO_PIN}.`, 'disable');
   if (UNKNOWN.has(code)) return new TelemetryError('REDFISH_CERTIFICATE_UNKNOWN', `Nothing vouches for the certificate of ${shown} (${code}): give its authority in ca, or ${HOW_TO_PIN}.`, 'disable');

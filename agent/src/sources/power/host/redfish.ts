@@ -1,6 +1,6 @@
 /** The server's power as its management controller says it by Redfish. */
 import { readFile } from 'node:fs/promises';
-import { TelemetryError } from '@joulebook/shared/errors.js';
+import { codeOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { duration } from '@joulebook/shared/settings.js';
 import { seconds, type Seconds } from '@joulebook/shared/units.js';
 import { z } from 'zod';
@@ -14,7 +14,6 @@ import { redfishClient, type RedfishAccess, type RedfishClient } from './redfish
 import { isPin } from './redfish-trust.js';
 import { energyIn, SOURCE, walk, wattsOf } from './redfish-walk.js';
 import { reveal, secretOption } from '../secret.js';
-import { osCode } from './sysfs.js';
 
 const text = z.string().min(1);
 const options = z
@@ -121,6 +120,6 @@ async function authority(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new TelemetryError('REDFISH_CA', `The authority's certificate ${file} can't be read (${osCode(error) ?? 'unknown error'}): correct ca.`, 'disable');
+    throw new TelemetryError('REDFISH_CA', `The authority's certificate ${file} can't be read (${codeOf(error) ?? 'unknown error'}): correct ca.`, 'disable');
   }
 }

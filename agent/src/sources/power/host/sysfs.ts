@@ -55,6 +55,3 @@ function compare(a: readonly number[], b: readonly number[]): number {
   }
   return 0;
 }
-
-/** `EACCES`, `ENOENT`… of an error of the operating system. */
-export const osCode = (error: unknown): string | undefined => (error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined);

@@ -2,15 +2,16 @@
  * An NVML session wherever it runs. In a thread of its own a call that blocks in the driver holds up nobody else; the
  * thread can be given up then, but not ended: V8 stops only when the call comes back, and so does a process that exits.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { TelemetryError } from '@joulebook/shared/errors.js';
+import { openThread, type Thread, type ThreadErrors } from '@joulebook/shared/thread.js';
 import type { Instant, Seconds } from '@joulebook/shared/units.js';
 import type { PowerEvent } from '../../source.js';
 import type { GpuUse } from './gpu-processes.js';
 import { hostSeconds } from '../host-seconds.js';
 import { roundUnpacker, type PackedRound } from './nvml-round.js';
 import { openNvmlSession, type NvmlOpening } from './nvml-session.js';
-import type { Call, Failure, Request } from './nvml-worker.js';
+import type { Request } from './nvml-worker.js';
 
 export interface NvmlLink {
   readonly gpus: number;
@@ -54,7 +55,7 @@ export async function openNvmlLink(opening: NvmlOpening, { worker, stuck, limit:
     };
   }
   if (stuck.size >= MOST_STUCK) throw new TelemetryError('NVML_STUCK', `The NVIDIA driver has not come back from ${stuck.size} calls; NVML is asked again when one of them ends. See dmesg (Xid); a reset or reboot may be needed.`, 'retry');
-  const thread = openThread(worker, stuck);
+  const thread = openNvmlThread(worker, stuck);
   const unpack = roundUnpacker();
   try {
     const gpus = await answered(thread.call<number>({ method: 'open', opening }), start);
@@ -70,52 +71,21 @@ export async function openNvmlLink(opening: NvmlOpening, { worker, stuck, limit:
   }
 }
 
-/** What arrives is what the session answered to this very call; `never` lets each caller state its type. */
-type Arrival = { readonly id: number; readonly value: never; readonly failure?: Failure };
-interface Pending {
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: Error) => void;
-}
+const ERRORS: ThreadErrors = {
+  revive: ({ code, message, remedy }) => new TelemetryError(code ?? 'NVML_FAILED', message, remedy),
+  failed: (cause) => new TelemetryError('NVML_THREAD_FAILED', `NVML's thread failed: ${cause.message}`, 'retry', { cause }),
+  ended: () => new TelemetryError('NVML_THREAD_ENDED', 'NVML\'s thread has ended.', 'retry'),
+};
 
-const revive = ({ code, message, remedy }: Failure): Error => new TelemetryError(code ?? 'NVML_FAILED', message, remedy);
-
-function openThread(file: URL, stuck: StuckThreads): { call<T>(request: Request): Promise<T>; close(): Promise<void> } {
-  // Flags of the main thread (a test runner's import conditions, say) are not for compiled files.
-  const worker = new Worker(file, { execArgv: [] });
-  const pending = new Map<number, Pending>();
-  let calls = 0;
-  let ended: Error | undefined;
-  const end = (error: Error): void => {
-    ended ??= error;
-    for (const { reject } of pending.values()) reject(ended);
-    pending.clear();
-  };
-  worker.on('message', (arrival: Arrival) => {
-    const caller = pending.get(arrival.id);
-    pending.delete(arrival.id);
-    if (arrival.failure) caller?.reject(revive(arrival.failure));
-    else caller?.resolve(arrival.value);
-  });
-  worker.on('error', (cause) => end(new TelemetryError('NVML_THREAD_FAILED', `NVML's thread failed: ${cause.message}`, 'retry', { cause })));
-  worker.on('exit', () => {
-    stuck.delete(worker);
-    end(new TelemetryError('NVML_THREAD_ENDED', 'NVML\'s thread has ended.', 'retry'));
-  });
-
-  const call = <T>(request: Request): Promise<T> =>
-    new Promise<T>((resolve, reject) => {
-      if (ended) return reject(ended);
-      const id = (calls += 1);
-      pending.set(id, { resolve, reject });
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no origin; the rule means windows
-      worker.postMessage({ ...request, id } satisfies Call);
-    });
-
+function openNvmlThread(file: URL, stuck: StuckThreads): Pick<Thread<Request>, 'call'> & { close(): Promise<void> } {
+  const thread = openThread<Request>(file, ERRORS);
+  const { worker, call } = thread;
+  worker.on('exit', () => stuck.delete(worker));
   return {
     call,
     async close() {
-      if (ended) return;
-      const idle = pending.size === 0;
+      if (thread.hasEnded) return;
+      const idle = thread.pending === 0;
       stuck.add(worker);
       worker.unref();
       const closing = (idle ? call<undefined>({ method: 'close' }).catch(() => undefined) : Promise.resolve()).then(() => worker.terminate());

@@ -21,7 +21,7 @@
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import { OUTCOMES } from '@joulebook/shared/slice.js';
 import { elapsed, seconds, toIso, tokens, type Instant, type Seconds } from '@joulebook/shared/units.js';
-import type { Flagged, HoleEvidence, TokenCounts, WindowEvidence } from '../../source.js';
+import type { Flagged, FlaggedDuring, HoleEvidence, TokenCounts, WindowEvidence } from '../../source.js';
 import { courseOf, verdictOn, type Before, type Verdict } from './counter-course.js';
 import type { Counted, Counter, Look, Work } from './look.js';
 import { newSeries, newSeriesFlags, sumsOf, type NewSeries } from './new-series.js';
@@ -146,12 +146,13 @@ export function counterWindows({ label, period }: { readonly label: string; read
   function windowsTo(look: Look, verdict: Verdict, lacks: boolean): CounterEvent[] {
     const from = last;
     const fresh: NewSeries = from ? newSeries(look, { last: from, totals }, new Set([...verdict.restarted, ...verdict.replaced])) : { renamed: [], joined: [] };
-    const flags = [...forget(look, verdict), ...newSeriesFlags(label, fresh, look.at)];
+    const during = { from: from?.at ?? look.at, to: look.at };
+    const flags = [...forget(look, verdict), ...newSeriesFlags(label, fresh, look.at)].map((each) => (each.kind === 'flagged' ? { ...each, during } : each));
     const moved = amounts(look, follow(fresh));
     last = look;
     if (!from) return [];
     const hole: HoleEvidence = { kind: 'hole', from: from.at, to: look.at, reason: `${label}: no look at the counters for ${elapsed(from.at, look.at).toFixed(3)} s` };
-    const gap: Flagged = { kind: 'flagged', code: 'COUNTER_GAP', count: 1, detail: `${hole.reason}, from ${toIso(from.at)}; tokens in it are counted, idle time in it can't be told` };
+    const gap: FlaggedDuring = { kind: 'flagged', code: 'COUNTER_GAP', count: 1, during, detail: `${hole.reason}, from ${toIso(from.at)}; tokens in it are counted, idle time in it can't be told` };
     const holes = look.at - from.at > longest ? [hole, gap] : lacks ? [{ ...hole, reason: `${label}: some of what it told is no number` }] : [];
 
     const active = [...known.keys()].filter((model) => [...(moved.get(model)?.values() ?? [])].some((amount) => amount > 0) || (ownBusy(model, from, look) ?? 0) > 0);
