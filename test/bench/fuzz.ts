@@ -7,7 +7,7 @@ import { attempt, Fuzz } from '@joulebook/collector/ingest/fuzz.testing.js';
 import { UsageError } from '@joulebook/shared/errors.js';
 import { array, assert, asyncProperty } from 'fast-check';
 
-const BODIES_PER_RUN = 200;
+const BODIES_PER_RUN = 1000;
 const BODIES_PER_STORE = 50_000;
 /** What is asked of is kept in memory, and so are the bodies under way. */
 const MOST_MIB = 1500;

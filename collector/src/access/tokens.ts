@@ -16,6 +16,7 @@ import { z } from 'zod';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { codeOf, messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { formatScope, parseScope, type Scope } from './scope.js';
+import { textOf, type Warn } from './regular-file.js';
 import { digest, isDigestOf, newTokenText, tokenId } from './token.js';
 
 const LOOK_EVERY_SECONDS = 1;
@@ -56,34 +57,8 @@ export interface Tokens {
   revoke(id: string): Promise<boolean>;
 }
 
-type Warn = (path: string, message: string) => undefined;
-
 const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
 const milliseconds = (clock: Clock): number => clock.wall() * 1000;
-
-/** What opening says of what is not to be read, and what that is. */
-const ODD: Readonly<Record<string, string>> = { ELOOP: 'a loop of links', ENXIO: 'a socket or a device', EISDIR: 'a folder' };
-
-/**
- * Never waits: reading a pipe would, for ever, and a device has no end.
- * @returns undefined for what is no file; `warn` is told
- */
-async function textOf(path: string, warn: Warn): Promise<string | undefined> {
-  const leave = (what: string): undefined => warn(path, `${path} is ${what}, no file of a token, and is left alone. Remove it.`);
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const stats = await file.stat();
-      return stats.isFile() ? await file.readFile('utf8') : leave(stats.isFIFO() ? 'a pipe' : stats.isDirectory() ? 'a folder' : 'a device');
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    const odd = ODD[codeOf(error) ?? ''];
-    if (odd === undefined) throw error;
-    return leave(odd);
-  }
-}
 
 async function readKnown(path: string, warn: Warn): Promise<Known | undefined> {
   try {
