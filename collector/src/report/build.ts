@@ -195,7 +195,8 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
     ...(resolution && { resolution: [...resolution.read] }),
     flags: unique([
       ...resolutionFlags(resolution),
-      ...(await notMeasuredFlags(store, request, labels)),
+      // Asked last: facts that came in the meantime are in the sums.
+      ...(await notMeasuredFlags(store, request, await store.labels())),
       ...(await missingBatches(store, { where: request.where, from, to })),
       ...basisFlags(request),
       ...total.flags,
