@@ -112,7 +112,7 @@ export function addReport(program: Command, surroundings: Surroundings): void {
     .option('--boundary <NAME>', 'gpu, module, cpu, dram, server or meter; without it the narrowest measured')
     .addOption(new Option('--where <KEY=VALUE>', 'only such facts; again for more keys, or for more values of a key').argParser(several))
     .option('--basis <NAME>', 'all joules in the window, or serving: ratios without idle and unknown ones')
-    .option('--slo <TARGETS>', 'latency targets (not available yet)')
+    .option('--slo <TARGETS>', 'latency targets that output has to meet to be useful, e.g. ttft=2s,tpot=50ms; in place of those in the book')
     .option('--format <NAME>', `one of ${FORMATS.join(', ')}`, 'table');
   command.addHelpText('after', HELP);
   addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'price', 'pue', 'carbon']);

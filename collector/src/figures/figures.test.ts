@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { energy, joules, quantity, seconds, tokens, watts } from '@joulebook/shared/units.js';
 import { coverage, joulesPerToken, meanPower, ratio, tokensPerKwh, tokensPerWattSecond } from './energy.js';
-import { carbonGrams, energyCost, energyCostPerToken, tokensPerDollar } from './money.js';
+import { allInCost, carbonGrams, costPerMillionTokens, costPerToken, energyCost, tokensPerMegawatt, tokensPerMoney } from './money.js';
 import { joulesPerOutputToken, joulesPerPromptToken, joulesSavedByCache, shareUntold } from './phases.js';
-import { energyCostPerTokenInterval, energyInterval, joulesPerTokenInterval, phaseEnergyInterval, tokensPerKwhInterval, tokensPerWattSecondInterval } from './uncertainty.js';
+import { costPerTokenInterval, energyInterval, joulesPerTokenInterval, phaseEnergyInterval, tokensPerKwhInterval, tokensPerWattSecondInterval } from './uncertainty.js';
 import { costPerMeaningfulResponse, costPerUsefulToken, energyPerMeaningfulResponse, usefulTokensFromRatios } from './useful.js';
 
 const hour = seconds(3600);
@@ -19,7 +19,7 @@ it('gives 3 tokens per watt-second and 10.8 M tokens/kWh for 3,000 tokens/s at 1
 });
 
 it('gives $1.574e-8 per token at $0.17/kWh', () => {
-  expect(energyCostPerToken(drawn, ratio(1), quantity(0.17), made)?.toExponential(3)).toBe('1.574e-8');
+  expect(costPerToken(energyCost(drawn, ratio(1), quantity(0.17)), made)?.toExponential(3)).toBe('1.574e-8');
   expect(energyCost(drawn, ratio(1), quantity(0.17))).toBe(0.17);
 });
 
@@ -40,14 +40,20 @@ it('gives $0.0273 per meaningful response, and the same formula in joules', () =
   expect(costPerMeaningfulResponse({ ...response, perOutputToken: null, perPromptToken: quantity(0.1) })).toBeNull();
 });
 
-it('divides the all-in hourly cost by useful tokens, and knows no total with an item missing', () => {
-  const costs = { gpuOrInstance: quantity<'USD/h'>(2), cpuMemoryStorageNetwork: quantity<'USD/h'>(0.3), orchestration: quantity<'USD/h'>(0.1), idleHeadroom: quantity<'USD/h'>(0.4), engineering: quantity<'USD/h'>(0.2), energy: quantity<'USD/h'>(0.17) };
-  expect(costPerUsefulToken(costs, quantity(3.17e6))).toBeCloseTo(1e-6, 15);
-  expect(costPerUsefulToken({ ...costs, engineering: null }, quantity(3.17e6))).toBeNull();
+it('divides the all-in cost by useful tokens, and knows no total with a part missing', () => {
+  const other = quantity<'money'>(3);
+  expect(costPerUsefulToken(allInCost(quantity(0.17), other), tokens(3.17e6))).toBeCloseTo(1e-6, 15);
+  expect(allInCost(null, other)).toBeNull();
+  expect(allInCost(quantity(0.17), null)).toBeNull();
 });
 
-it('divides token rate by the cost rate of the whole stack', () => {
-  expect(tokensPerDollar(quantity(3000), quantity(0.001))).toBe(3e6);
+it('divides tokens by the cost of the whole stack, as a rate by a rate', () => {
+  expect(tokensPerMoney(tokens(3000 * 3600), quantity(3.6))).toBe(3e6);
+  expect(costPerMillionTokens(quantity(3.6), tokens(3.6e6))).toBe(1);
+});
+
+it('gives tokens a second per megawatt: 3,000 at 1 kW are 3 million at 1 MW', () => {
+  expect(tokensPerMegawatt(made, drawn)).toBe(3e6);
 });
 
 it('answers null, never 0, for what was not measured', () => {
@@ -57,7 +63,8 @@ it('answers null, never 0, for what was not measured', () => {
   expect(tokensPerKwh(null)).toBeNull();
   expect(joulesPerToken(null, made)).toBeNull();
   expect(energyCost(drawn, ratio(1), null)).toBeNull();
-  expect(energyCostPerToken(joules(0), ratio(1), quantity(0.17), made)).toBeNull();
+  expect(costPerToken(energyCost(null, ratio(1), quantity(0.17)), made)).toBeNull();
+  expect(costPerToken(quantity(1), tokens(0))).toBeNull();
   expect(carbonGrams(null, ratio(1), quantity(400))).toBeNull();
   expect(meanPower(drawn, seconds(0))).toBeNull();
   expect(coverage(seconds(1), seconds(0))).toBeNull();
@@ -102,7 +109,9 @@ it('turns an interval of joules into one of each ratio, the least energy giving 
   expect(joulesPerTokenInterval(interval, tokens(1000))).toEqual([0.5, 2]);
   expect(tokensPerWattSecondInterval(interval, tokens(1000))).toEqual([0.5, 2]);
   expect(tokensPerKwhInterval([0.5, 2])).toEqual([1.8e6, 7.2e6]);
-  expect(energyCostPerTokenInterval(interval, ratio(2), quantity(3.6), tokens(1000))).toEqual([1e-6, 4e-6]);
+  expect(costPerTokenInterval(interval, joules(1000), quantity(0.002), tokens(1000))).toEqual([1e-6, 4e-6]);
+  // Where power is paid for being drawn, more of it costs less.
+  expect(costPerTokenInterval(interval, joules(1000), quantity(-0.002), tokens(1000))).toEqual([-4e-6, -1e-6]);
 });
 
 it('has no upper end of tokens per joule where there may have been no energy, and no interval where there is no ratio', () => {
@@ -110,7 +119,7 @@ it('has no upper end of tokens per joule where there may have been no energy, an
   expect(tokensPerWattSecondInterval(interval, tokens(5))).toBeNull();
   expect(joulesPerTokenInterval(interval, tokens(5))).toEqual([0, 2]);
   expect(joulesPerTokenInterval(interval, tokens(0))).toBeNull();
-  expect(energyCostPerTokenInterval(interval, ratio(1), null, tokens(5))).toBeNull();
+  expect(costPerTokenInterval(interval, joules(5), quantity(1), tokens(0))).toBeNull();
 });
 
 it('shows coverage above one as a double booking, but not as rounding', () => {

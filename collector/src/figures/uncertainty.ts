@@ -13,8 +13,8 @@
  * Token counts are exact, so a ratio is as uncertain as its joules.
  */
 import { joules, JOULES_PER_KWH, type Joules, type Quantity, type Tokens } from '@joulebook/shared/units.js';
-import { positiveRatio, type Ratio } from './energy.js';
-import { energyCostPerToken, type DollarsPerKwh } from './money.js';
+import { positiveRatio } from './energy.js';
+import type { Money } from './sums.js';
 
 export type JoulesSquared = Quantity<'J²'>;
 /** Low and high end. */
@@ -54,8 +54,9 @@ export function tokensPerWattSecondInterval(energy: Interval<Joules>, tokens: To
 
 export const tokensPerKwhInterval = (perJoule: Interval | null): Interval | null => (perJoule === null ? null : [perJoule[0] * JOULES_PER_KWH, perJoule[1] * JOULES_PER_KWH]);
 
-/** USD / token, after PUE. */
-export function energyCostPerTokenInterval(energy: Interval<Joules>, pue: Ratio, price: DollarsPerKwh | null, tokens: Tokens | null): Interval | null {
-  const most = energyCostPerToken(energy[1], pue, price, tokens);
-  return most === null ? null : [energyCostPerToken(energy[0], pue, price, tokens) ?? 0, most];
+/** Money / token: the cost of the estimate E, in proportion to the ends of its energy. Below zero the ends change places. */
+export function costPerTokenInterval(energy: Interval<Joules>, estimate: Joules, cost: Money, tokens: Tokens | null): Interval | null {
+  if (tokens === null || tokens <= 0 || estimate <= 0 || energy[1] <= 0) return null;
+  const ends = energy.map((end) => (cost * end) / estimate / tokens);
+  return [Math.min(...ends), Math.max(...ends)];
 }

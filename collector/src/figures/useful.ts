@@ -1,38 +1,29 @@
-/** What useful output costs. Ratios and prices are inputs here; what a tenant finds useful is decided elsewhere. */
+/** What useful output costs. Whether a request was useful is decided in `join/usefulness.ts`; here it is counted already. */
 import { quantity, tokens, type Joules, type Quantity, type Tokens } from '@joulebook/shared/units.js';
-import { positiveRatio, type JoulesPerToken, type Ratio } from './energy.js';
-import type { Dollars, DollarsPerToken } from './money.js';
-
-export type DollarsPerHour = Quantity<'USD/h'>;
-export type TokensPerHour = Quantity<'token/h'>;
-
-/** Everything an hour of serving costs. DESIGN §5 "all-in hourly cost". An item that is not known makes the total unknown. */
-export interface HourlyCosts {
-  readonly gpuOrInstance: DollarsPerHour | null;
-  readonly cpuMemoryStorageNetwork: DollarsPerHour | null;
-  readonly orchestration: DollarsPerHour | null;
-  readonly idleHeadroom: DollarsPerHour | null;
-  readonly engineering: DollarsPerHour | null;
-  readonly energy: DollarsPerHour | null;
-}
+import { joulesPerToken, positiveRatio, type JoulesPerToken, type Ratio } from './energy.js';
+import { costPerToken, type MoneyPerToken } from './money.js';
+import type { Money, Requests } from './sums.js';
 
 /**
  * raw × SLO success × accepted, for where only ratios are known; counted requests are better.
- * DESIGN §5: A 10,000 × 0.70 × 0.95 = 6,650; B 8,000 × 0.96 × 0.97 = 7,449.6.
+ * A 10,000 × 0.70 × 0.95 = 6,650; B 8,000 × 0.96 × 0.97 = 7,449.6.
  */
 export const usefulTokensFromRatios = (raw: Tokens | null, sloSuccess: Ratio | null, accepted: Ratio | null): Tokens | null =>
   raw === null || sloSuccess === null || accepted === null ? null : tokens(raw * sloSuccess * accepted);
 
-/** All-in hourly cost / useful tokens per hour. DESIGN §5. */
-export function costPerUsefulToken(costs: HourlyCosts, useful: TokensPerHour | null): DollarsPerToken | null {
-  const items = [costs.gpuOrInstance, costs.cpuMemoryStorageNetwork, costs.orchestration, costs.idleHeadroom, costs.engineering, costs.energy];
-  const total = items.reduce<number | null>((sum, item) => (sum === null || item === null ? null : sum + item), 0);
-  const value = positiveRatio(total, useful);
-  return value === null ? null : quantity(value);
+/** J / useful tokens: all joules, those of waste included, over what was of use. */
+export const joulesPerUsefulToken = (energy: Joules | null, useful: Tokens | null): JoulesPerToken | null => joulesPerToken(energy, useful);
+
+/** All-in cost / useful tokens. */
+export const costPerUsefulToken = (cost: Money | null, useful: Tokens | null): MoneyPerToken | null => costPerToken(cost, useful);
+
+/** Useful tokens / output tokens of the same requests. */
+export function usefulShare(useful: Tokens | null, output: Tokens | null): Ratio | null {
+  return useful === null || output === null || output <= 0 ? null : quantity(useful / output);
 }
 
 interface Response<PerToken> {
-  /** E_t: tokens generated for one response, before attempts. */
+  /** E_t: tokens generated for one response, reasoning included, before attempts. */
   readonly outputTokens: Tokens | null;
   /** A: attempts per accepted response, ≥ 1. */
   readonly attempts: Ratio | null;
@@ -50,14 +41,23 @@ function perMeaningfulResponse(of: Response<number>): number | null {
   return outputTokens * attempts * perOutputToken + promptTokens * perPromptToken;
 }
 
-/** (E_t × A × C_t) + (P_t × C_p) in money. DESIGN §5: 150 × 1.2 × $0.00015 + 150 × $0.000002 = $0.0273. */
-export function costPerMeaningfulResponse(of: Response<DollarsPerToken>): Dollars | null {
+/** (E_t × A × C_t) + (P_t × C_p) in money: 150 × 1.2 × $0.00015 + 150 × $0.000002 = $0.0273. */
+export function costPerMeaningfulResponse(of: Response<MoneyPerToken>): Money | null {
   const value = perMeaningfulResponse(of);
   return value === null ? null : quantity(value);
 }
 
-/** The same with joules per token: J per meaningful response. DESIGN §5. */
+/** The same with joules per token: J per meaningful response. */
 export function energyPerMeaningfulResponse(of: Response<JoulesPerToken>): Joules | null {
   const value = perMeaningfulResponse(of);
   return value === null ? null : quantity(value);
 }
+
+/** A: requests that ended, whatever came of them / those that were of use. */
+export function attemptsPerUseful(all: Requests | null, useful: Requests | null): Ratio | null {
+  const value = positiveRatio(all, useful);
+  return value === null ? null : quantity(value);
+}
+
+/** E_t and P_t: tokens of a request in the mean; 0 where none were counted, null without requests. */
+export const tokensPerRequest = (count: Tokens | null, requests: Requests | null): Quantity<'token'> | null => (count === null || requests === null || requests <= 0 ? null : tokens(count / requests));

@@ -4,6 +4,9 @@
  */
 import { z } from 'zod';
 import { BOUNDARIES } from '@joulebook/shared/slice.js';
+import { FIGURE_NAMES, type FigureName } from '../figures/table.js';
+import { COST_ITEMS } from '../book/schema.js';
+import { CLASSES } from './waste.js';
 
 const measured = z.number().nullable();
 const boundary = z.enum(BOUNDARIES);
@@ -34,6 +37,15 @@ export const flag = z.object({
 });
 export type Flag = z.infer<typeof flag>;
 
+const byName = <Name extends string, Schema extends z.ZodType>(names: readonly Name[], schema: Schema): Record<Name, Schema> =>
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each name has an entry
+  Object.fromEntries(names.map((name) => [name, schema])) as Record<Name, Schema>;
+
+/** Bounds in s: histograms hold requests in buckets. */
+const percentiles = z.object({ p50: interval, p95: interval, p99: interval }).nullable();
+
+const spent = z.object({ requests: z.number(), inputTokens: z.number(), outputTokens: z.number(), /** J. */ joules: measured, /** All-in where other costs are stated, else energy alone. */ cost: measured });
+
 export const row = z.object({
   /** One entry per key of `by`; null for facts that don't carry the key. */
   group: z.record(z.string(), z.string().nullable()),
@@ -47,26 +59,20 @@ export const row = z.object({
   seconds: measured,
   /** s, Σ over devices. */
   deviceSeconds: measured,
-  /** W = joules / seconds. */
-  watts: measured,
-  coverage: measured,
+  /** `useful`: of requests that were accepted inside their latency targets. */
   tokens: z.object({ input: measured, cachedInput: measured, output: measured, useful: measured }),
+  /** Useful output tokens at the least and most, where a target falls inside a bucket of latencies. */
+  usefulBounds: interval,
   tokensOutside: z.object({ input: measured, output: measured }),
   requests: z.object({ ok: measured, aborted: measured, failed: measured }).catchall(measured),
-  tokensPerWattSecond: measured,
-  tokensPerKwh: measured,
-  joulesPerToken: measured,
-  /** Money in `currency`, after PUE. */
-  energyCost: measured,
-  energyCostPerToken: measured,
-  /** J of prefill / prompt tokens computed. null in a row of another phase. */
-  joulesPerPromptToken: measured,
-  /** J of decode / output tokens. null in a row of another phase. */
-  joulesPerOutputToken: measured,
-  /** J that prompt tokens read from a cache would have cost: tokens.cachedInput × joulesPerPromptToken. */
-  joulesSavedByCache: measured,
-  /** g, after PUE. */
-  carbonGrams: measured,
+  /** What useful output and each kind of waste took: the classes add up to all requests that ended. */
+  spending: z.object(byName(CLASSES, spent)).nullable(),
+  /** Money by item, energy among them; null where none is stated for this row. */
+  costs: z.object({ ...byName(COST_ITEMS, measured.optional()), energy: measured }).nullable(),
+  ttft: percentiles,
+  tpot: percentiles,
+  /** One per figure of the table (figures/table.ts). */
+  ...byName<FigureName, typeof measured>(FIGURE_NAMES, measured),
   /** null where the error of some of the energy is not stated, which is not "no error". */
   uncertainty: uncertainty.nullable(),
   flags: z.array(flag),
@@ -114,11 +120,16 @@ export const report = z.object({
   basis: z.enum(['all', 'serving']),
   /** s; null without time steps. */
   step: measured,
+  /** Money per kWh at the meter, PUE and g/kWh: in the mean over the energy here, where they change. */
   price: measured,
-  pue: z.number(),
-  /** g/kWh. */
+  pue: measured,
   carbon: measured,
-  currency: z.literal('USD'),
+  /** ISO 4217. */
+  currency: z.string(),
+  /** Targets said for the whole question, s; null where the book's hold, or none. */
+  slo: z.object({ ttft: measured, tpot: measured }).nullable(),
+  /** Money for the highest mean power of a month, apart from all costs; present where a tariff has it. */
+  demand: z.array(z.object({ site: z.string().nullable(), month: z.string(), peakKw: z.number(), at: z.string(), cost: z.number(), coverage: measured })).optional(),
   coverage: measured,
   /** Of `total`. */
   uncertainty: uncertainty.nullable(),

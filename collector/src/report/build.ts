@@ -1,27 +1,25 @@
-/** A question → the sums it needs → a report. The only place that knows which sums a report is made of. */
-import { BOUNDARIES, PHASES, type Boundary, type Phase } from '@joulebook/shared/slice.js';
-import { isByRequest, joinRequests, type JoinedRequests, type RequestAccount } from '../join/by-request.js';
-import { boundsOf, isAsked, join, whyUnasked, type JoinedKind, type Question, type Sums } from '../join/join.js';
-import type { Flag, Report } from '../join/report.js';
-import type { Terms, Window } from '../join/row.js';
-import { divides, inBoundary, type FactKind, type Filter, type GroupSum, type Resolution, type Scope, type Store } from '../store/store.js';
+/** A question → a report: boundary, worth, the rows and what is to be said of them. */
+import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
+import { JOULES_PER_KWH } from '@joulebook/shared/units.js';
+import { EMPTY_BOOK, type Book } from '../book/book.js';
+import { valuationOf } from '../book/valuation.js';
+import { clip, hull } from '../join/groups.js';
+import { isAsked, type Question } from '../join/join.js';
+import type { Flag, Report, Row } from '../join/report.js';
+import type { Terms } from '../join/row.js';
+import type { Worth } from '../rates/site-rates.js';
+import { inBoundary, type GroupSum, type Resolution, type Store } from '../store/store.js';
 import { formatTime } from '../join/times.js';
 import { boundariesOf, isWholeNodes, methodsOf, type Boundaries } from './boundaries.js';
+import { rowsOf, scopeOf, type Asking } from './gather.js';
 import { missingBatches } from './missing-batches.js';
 import { checkLabels, type ReportRequest } from './request.js';
 
-const SERVING_PHASES = ['prefill', 'decode', 'active'] as const satisfies readonly Phase[];
 /** Labels of facts that were not measured here, and what a report says of them. */
 const NOT_MEASURED_HERE = [
   { label: 'simulated', code: 'SIMULATED', detail: 'Simulated data: made up by a model, measured nowhere.' },
   { label: 'demonstration', code: 'DEMONSTRATION', detail: 'Demonstration data: not measured on this machine.' },
 ] as const;
-
-/** The question's filters that this kind of fact can follow. */
-function scopeOf(kind: FactKind, request: ReportRequest): Scope {
-  const where = request.where.filter(({ key }) => divides(kind, key));
-  return { where, from: request.from, to: request.to };
-}
 
 /** gpu where measured, else the narrowest that is measured, else the narrowest that has facts at all. `sums` are grouped by boundary first. */
 function chooseBoundary(sums: readonly GroupSum<'booked'>[]): { chosen: Boundary | null; available: Boundary[] } {
@@ -33,74 +31,6 @@ function chooseBoundary(sums: readonly GroupSum<'booked'>[]): { chosen: Boundary
 function questionOf(request: ReportRequest): Question {
   const phases = request.where.find(({ key }) => key === 'phase')?.values ?? [];
   return { by: request.by, filtered: request.where.map(({ key }) => key), step: request.step, phase: phases.length === 1 ? (phases[0] ?? null) : null, from: request.from, to: request.to };
-}
-
-const groupedFor = (request: ReportRequest, { by }: Question) => <K extends JoinedKind | 'booked' | 'asked' | 'flag'>(kind: K) => ({ kind, by: by.filter((key) => divides(kind, key)), step: request.step, ...scopeOf(kind, request) });
-
-/** A reservation that doesn't name what is filtered holds for it. */
-async function gatherFlags(store: Store, request: ReportRequest, question: Question): Promise<Pick<Sums, 'flags' | 'flagKeys'>> {
-  const query = groupedFor(request, question)('flag');
-  return { flags: await store.sum({ ...query, where: query.where.map((filter) => ({ ...filter, orMissing: true })) }), flagKeys: query.by };
-}
-
-async function gather(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<Sums> {
-  const grouped = groupedFor(request, question);
-  const energy = async (...more: Filter[]) => {
-    if (!isAsked('energy', question)) return 'unasked' as const;
-    if (boundary === null) return [];
-    const query = grouped('energy');
-    return store.sum({ ...query, where: [...query.where, inBoundary(boundary), ...more] });
-  };
-  const asked = async (window: Window | undefined): Promise<Sums['asked']> => {
-    if (boundary === null || window === undefined || !isAsked('energy', question) || (request.from === undefined && request.to === undefined)) return undefined;
-    const query = grouped('asked');
-    return store.sum({ ...query, where: [...query.where, inBoundary(boundary)], window });
-  };
-  const phases = async () => {
-    if (boundary === null || !isAsked('energy', question) || question.by.includes('phase')) return undefined;
-    const query = grouped('booked');
-    return store.sum({ ...query, by: [...query.by, 'phase'], where: [...query.where, inBoundary(boundary)] });
-  };
-  const tokens = grouped('tokens');
-  const requests = grouped('requests');
-  const all = await energy();
-  const joined = {
-    energy: all,
-    tokens: isAsked('tokens', question) ? await store.sum({ ...tokens, by: [...tokens.by, 'token'] }) : 'unasked',
-    requests: isAsked('requests', question) ? await store.sum({ ...requests, by: [...requests.by, 'outcome'] }) : 'unasked',
-  } as const;
-  return {
-    ...joined,
-    counted: request.basis === 'all' ? all : await energy({ key: 'phase', values: SERVING_PHASES }),
-    asked: await asked(boundsOf(question, joined)),
-    phases: await phases(),
-    ...(await gatherFlags(store, request, question)),
-  };
-}
-
-/** Engines that don't tell cached prompt tokens have facts of input and none of cached input. */
-async function tellsCached(store: Store, request: ReportRequest): Promise<boolean> {
-  const kinds = (await store.sum({ kind: 'tokens', by: ['token'], ...scopeOf('tokens', request) })).map(({ values }) => values[0]);
-  return kinds.includes('cachedInput') || !kinds.includes('input');
-}
-
-async function gatherRequests(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<RequestAccount> {
-  const grouped = groupedFor(request, question);
-  const requests = grouped('requests');
-  const energy = grouped('energy');
-  const kept = request.where.find(({ key }) => key === 'phase')?.values;
-  return {
-    requests: await store.sum({ ...requests, by: [...requests.by, 'outcome'] }),
-    measured: boundary === null ? [] : await store.sum({ ...energy, by: [...energy.by.filter((key) => key !== 'phase'), 'phase'], where: [...energy.where, inBoundary(boundary)] }),
-    phases: PHASES.filter((phase) => kept?.includes(phase) ?? true),
-    cachedKnown: await tellsCached(store, request),
-    ...(await gatherFlags(store, request, question)),
-  };
-}
-
-async function rowsOf(store: Store, request: ReportRequest, question: Question, terms: Terms): Promise<JoinedRequests> {
-  if (isByRequest(question)) return joinRequests(question, await gatherRequests(store, request, question, terms.boundary), terms);
-  return { ...join(question, await gather(store, request, question, terms.boundary), terms), flags: whyUnasked(question) };
 }
 
 async function notMeasuredFlags(store: Store, request: ReportRequest, labels: readonly string[]): Promise<Flag[]> {
@@ -153,11 +83,18 @@ const resolutionFlags = (resolution: Resolution | undefined): Flag[] => [
 
 const unique = (flags: readonly Flag[]): Flag[] => [...new Map(flags.map((flag) => [`${flag.code} ${flag.detail}`, flag])).values()];
 
+/** What holds for all energy; where it changes, the mean over the energy that is in the total. */
+function meanWorth(worth: Worth | undefined, { joules, facilityJoules, energyCost, carbonGrams }: Row): Pick<Report, 'price' | 'pue' | 'carbon'> {
+  if (worth) return { price: worth.price, pue: worth.pue, carbon: worth.location };
+  const perKwh = (sum: number | null): number | null => (sum === null || facilityJoules === null || facilityJoules <= 0 ? null : sum / (facilityJoules / JOULES_PER_KWH));
+  return { price: perKwh(energyCost), pue: facilityJoules === null || joules === null || joules <= 0 ? null : facilityJoules / joules, carbon: perKwh(carbonGrams) };
+}
+
 /**
  * @param prefix what stands before an option's name in faults
  * @throws UsageError for a label that no fact carries
  */
-export async function buildReport(store: Store, request: ReportRequest, prefix: '--' | ''): Promise<Report> {
+export async function buildReport(store: Store, request: ReportRequest, prefix: '--' | '', book: Book = EMPTY_BOOK): Promise<Report> {
   const labels = await store.labels();
   if ((await store.extent()) !== null) checkLabels(request, labels, prefix);
   const question = questionOf(request);
@@ -166,13 +103,15 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
   const { chosen, available } = chooseBoundary(perMethod);
   const boundaries = isWholeNodes(request) ? await boundariesOf(store, scope) : undefined;
   const boundary = request.boundary ?? chosen;
-  const terms: Terms = { boundary, boundaries: available, basis: request.basis, price: request.price, pue: request.pue, carbon: request.carbon };
+  const valuation = valuationOf(book, request, clip(hull(perMethod), request));
+  const terms: Terms = { boundary, boundaries: available, basis: request.basis, worth: 'constant' in valuation ? valuation.constant : undefined };
+  const asking: Asking = { store, request, question, terms, book, weights: 'weights' in valuation ? valuation.weights : undefined };
 
   const whole: Question = { ...question, by: [], step: undefined };
-  const all = await rowsOf(store, { ...request, by: [], step: undefined }, whole, terms);
+  const all = await rowsOf({ ...asking, request: { ...request, by: [], step: undefined }, question: whole });
   const total = all.rows[0];
   if (!total) throw new Error('the whole is always a row');
-  const own = request.by.length === 0 && request.step === undefined ? all : await rowsOf(store, request, question, terms);
+  const own = request.by.length === 0 && request.step === undefined ? all : await rowsOf(asking);
 
   const resolution = await store.resolution?.({ kind: 'energy', by: question.by, step: request.step, ...scope });
   const { from = all.bounds?.from, to = all.bounds?.to } = request;
@@ -183,10 +122,9 @@ export async function buildReport(store: Store, request: ReportRequest, prefix: 
     boundaries: available,
     basis: request.basis,
     step: request.step === undefined ? null : request.step / 1e6,
-    price: request.price,
-    pue: request.pue,
-    carbon: request.carbon,
-    currency: 'USD',
+    ...meanWorth(terms.worth, total),
+    currency: book.currency,
+    slo: request.slo ? { ttft: request.slo.ttft ?? null, tpot: request.slo.tpot ?? null } : null,
     coverage: total.coverage,
     uncertainty: total.uncertainty,
     methods: methodsOf(perMethod),

@@ -1,4 +1,5 @@
 /** A report for people: which columns a table has and how a number reads. Shared by table, markdown and html. */
+import { FIGURES, type FigureName } from '../figures/table.js';
 import type { Flag, Report, Row } from '../join/report.js';
 
 export interface Column {
@@ -35,14 +36,27 @@ export const printable = (text: string): string => text.replaceAll(/[\u0000-\u00
 
 const numeric = (head: string, cell: Column['cell']): Column => ({ head, numeric: true, cell });
 
+const SIGNS: Readonly<Record<string, string>> = { USD: '$', EUR: '€', GBP: '£', JPY: '¥' };
+/** A figure under the heading of the table, money in the report's own. */
+const ofTable = ({ currency }: Report, name: FigureName): Column => numeric(FIGURES[name].head.replace(/\bmoney\b|\bcost\b/, (word) => (word === 'money' ? (SIGNS[currency] ?? currency) : `${SIGNS[currency] ?? currency} ${word}`)), (row) => figure(row[name]));
+
+const shows = ({ rows }: Report, name: FigureName): boolean => rows.some((row) => (row[name] ?? 0) !== 0);
+/** Those of the figures that any row has. */
+const told = (report: Report, names: readonly FigureName[]): Column[] => names.filter((name) => shows(report, name)).map((name) => ofTable(report, name));
+
 /** Where rows are of one phase each, J/tok says it already. */
-function phaseColumns({ rows }: Report): Column[] {
-  const shows = (cell: (row: Row) => number | null): boolean => rows.some((row) => (cell(row) ?? 0) !== 0);
-  const plainRows = rows.every(({ group }) => !Object.hasOwn(group, 'phase'));
+function phaseColumns(report: Report): Column[] {
+  const plainRows = report.rows.every(({ group }) => !Object.hasOwn(group, 'phase'));
+  return told(report, plainRows ? ['joulesPerPromptToken', 'joulesPerOutputToken', 'joulesSavedByCache'] : ['joulesSavedByCache']);
+}
+
+/** Where a target was asked for, here or in the book. */
+function usefulColumns(report: Report): Column[] {
+  if (report.slo === null && !report.rows.some(({ ttft, tpot }) => ttft !== null || tpot !== null)) return [];
   return [
-    ...(plainRows && shows((row) => row.joulesPerPromptToken) ? [numeric('J/prompt tok', ({ joulesPerPromptToken }) => figure(joulesPerPromptToken))] : []),
-    ...(plainRows && shows((row) => row.joulesPerOutputToken) ? [numeric('J/output tok', ({ joulesPerOutputToken }) => figure(joulesPerOutputToken))] : []),
-    ...(shows((row) => row.joulesSavedByCache) ? [numeric('J saved by cache', ({ joulesSavedByCache }) => figure(joulesSavedByCache))] : []),
+    numeric('useful tok', ({ tokens }) => count(tokens.useful)),
+    numeric('useful', ({ usefulShare }) => percent(usefulShare)),
+    ...told(report, ['joulesPerUsefulToken', 'energyCostPerUsefulToken', 'costPerUsefulToken', 'joulesPerMeaningfulResponse', 'costPerMeaningfulResponse']),
   ];
 }
 
@@ -52,24 +66,24 @@ export function columnsOf(report: Report): Column[] {
     ...(report.step === null ? [] : [{ head: 'from', numeric: false, cell: ({ from }: Row) => from ?? ABSENT }]),
     ...keys.map((key) => ({ head: printable(key), numeric: false, cell: ({ group }: Row) => printable(group[key] ?? '(none)') })),
     numeric('joules', ({ joules }) => figure(joules)),
-    numeric('watts', ({ watts }) => figure(watts)),
+    ofTable(report, 'watts'),
     numeric('coverage', ({ coverage }) => percent(coverage)),
     numeric('tokens in', ({ tokens }) => count(tokens.input)),
     numeric('tokens out', ({ tokens }) => count(tokens.output)),
-    numeric('tok/J', ({ tokensPerWattSecond }) => figure(tokensPerWattSecond)),
-    numeric('J/tok', ({ joulesPerToken }) => figure(joulesPerToken)),
+    ofTable(report, 'tokensPerWattSecond'),
+    ofTable(report, 'joulesPerToken'),
     numeric('±', plusMinus),
-    numeric('tok/kWh', ({ tokensPerKwh }) => figure(tokensPerKwh)),
+    ofTable(report, 'tokensPerKwh'),
     ...phaseColumns(report),
-    ...(report.price === null ? [] : [numeric('cost $', ({ energyCost }) => figure(energyCost)), numeric('$/tok', ({ energyCostPerToken }) => figure(energyCostPerToken))]),
-    ...(report.carbon === null ? [] : [numeric('g CO2', ({ carbonGrams }) => figure(carbonGrams))]),
+    ...told(report, ['energyCost', 'energyCostPerToken', 'carbonGrams', 'carbonGramsMarket', 'allInCost', 'costPerMillionInputTokens', 'costPerMillionOutputTokens']),
+    ...usefulColumns(report),
   ];
 }
 
 /** What every figure must say of itself: boundary, range, coverage, basis. */
 export function captionOf(report: Report): string {
   const range = report.from === null || report.to === null ? 'no facts' : `${report.from} – ${report.to}`;
-  return [`boundary ${report.boundary ?? 'none'}`, range, `coverage ${percent(report.coverage)}`, `basis ${report.basis}`, `PUE ${report.pue}`].join(' · ');
+  return [`boundary ${report.boundary ?? 'none'}`, range, `coverage ${percent(report.coverage)}`, `basis ${report.basis}`, `PUE ${figure(report.pue)}`].join(' · ');
 }
 
 const flagLine = ({ code, detail, count: cases }: Flag): string => `${code}: ${printable(detail)}${cases === undefined || cases === 1 ? '' : ` (${count(cases)}×)`}`;

@@ -1,7 +1,9 @@
 /** A report in the format asked for, as text that ends with a newline. */
 import { stringify } from 'csv-stringify/sync';
 import Table from 'cli-table3';
+import { FIGURE_NAMES } from '../figures/table.js';
 import type { Report, Row } from '../join/report.js';
+import { CLASSES } from '../join/waste.js';
 import { captionOf, columnsOf, flagLines, type Column } from './columns.js';
 import { renderHtml } from './html.js';
 import { noteLines } from './notes.js';
@@ -59,12 +61,11 @@ const ends = (name: string, interval: readonly [number, number] | null | undefin
 function csvCells(row: Row): Record<string, string | number | null> {
   return {
     from: row.from, to: row.to,
-    joules: row.joules, modelledJoules: row.modelledJoules, seconds: row.seconds, deviceSeconds: row.deviceSeconds, watts: row.watts, coverage: row.coverage,
+    joules: row.joules, modelledJoules: row.modelledJoules, seconds: row.seconds, deviceSeconds: row.deviceSeconds,
     inputTokens: row.tokens.input, cachedInputTokens: row.tokens.cachedInput, outputTokens: row.tokens.output, usefulTokens: row.tokens.useful,
+    ...Object.fromEntries(CLASSES.slice(1).map((name) => [`${name}Tokens`, row.spending?.[name].outputTokens ?? null])),
     okRequests: row.requests.ok, abortedRequests: row.requests.aborted, failedRequests: row.requests.failed,
-    tokensPerWattSecond: row.tokensPerWattSecond, tokensPerKwh: row.tokensPerKwh, joulesPerToken: row.joulesPerToken,
-    energyCost: row.energyCost, energyCostPerToken: row.energyCostPerToken, carbonGrams: row.carbonGrams,
-    joulesPerPromptToken: row.joulesPerPromptToken, joulesPerOutputToken: row.joulesPerOutputToken, joulesSavedByCache: row.joulesSavedByCache,
+    ...Object.fromEntries(FIGURE_NAMES.map((name) => [name, row[name]])),
     ...ends('joules', row.uncertainty?.joules), ...ends('joulesPerToken', row.uncertainty?.joulesPerToken), ...ends('tokensPerWattSecond', row.uncertainty?.tokensPerWattSecond),
     ...ends('tokensPerKwh', row.uncertainty?.tokensPerKwh), ...ends('energyCostPerToken', row.uncertainty?.energyCostPerToken),
     flags: [...new Set(row.flags.map(({ code }) => code))].join(' '),

@@ -2,9 +2,8 @@
 import { UsageError } from '@joulebook/shared/errors.js';
 import { nearest, parseDuration } from '@joulebook/shared/settings.js';
 import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
-import { epochMicros, quantity, type EpochMicros } from '@joulebook/shared/units.js';
-import { ratio, type Ratio } from '../figures/energy.js';
-import type { DollarsPerKwh, GramsPerKwh } from '../figures/money.js';
+import { epochMicros, seconds, type EpochMicros } from '@joulebook/shared/units.js';
+import type { Targets } from '../join/usefulness.js';
 import type { Basis } from '../join/row.js';
 import type { Dimension, Filter, Key } from '../store/store.js';
 import { isRequestKey, parseBand, REQUEST_KEYS } from '../join/request-keys.js';
@@ -21,9 +20,12 @@ export interface ReportRequest {
   readonly boundary: Boundary | undefined;
   readonly where: readonly Filter[];
   readonly basis: Basis;
-  readonly price: DollarsPerKwh | null;
-  readonly pue: Ratio;
-  readonly carbon: GramsPerKwh | null;
+  /** In place of what the book says: money per kWh, PUE, g/kWh; null where nothing is said. */
+  readonly price: number | null;
+  readonly pue: number | null;
+  readonly carbon: number | null;
+  /** Latency targets, in place of the book's. */
+  readonly slo: Targets | undefined;
 }
 
 /** Text by option name; `where` and `by` may be said several times. */
@@ -109,6 +111,19 @@ function checkTogether(reading: Reading, by: readonly Key[], where: readonly Fil
   if (device && ofRequests !== undefined) reading.fault(device[0], `'device' does not go with '${ofRequests}': what a request drew is told of all its GPUs together`);
 }
 
+/** `ttft=2s,tpot=50ms` */
+function parseTargets(text: string): Targets | undefined {
+  const said = new Map<string, number>();
+  for (const part of text.split(',')) {
+    const [name = '', length = '', more] = part.trim().split('=');
+    const value = parseDuration(length);
+    if (more !== undefined || (name !== 'ttft' && name !== 'tpot') || said.has(name) || value === undefined || value <= 0) return undefined;
+    said.set(name, value);
+  }
+  const target = (name: string) => (said.has(name) ? seconds(said.get(name) ?? 0) : undefined);
+  return { ttft: target('ttft'), tpot: target('tpot') };
+}
+
 function stepMicros(text: string): EpochMicros | undefined {
   const seconds = parseDuration(text);
   return seconds === undefined || seconds < 0.001 ? undefined : epochMicros(Math.round(seconds * 1e6));
@@ -126,7 +141,6 @@ export function parseRequest(said: Said, defaults: Defaults, prefix: '--' | ''):
     if (!known.includes(option)) reading.fault(option, `unknown; ${guess(option, REPORT_OPTIONS)}`);
     else if (texts.length > 1 && !SEVERAL.includes(option)) reading.fault(option, 'said more than once');
   }
-  if (said['slo'] !== undefined) reading.fault('slo', 'not available yet');
   const time = 'is not a time; write ISO 8601 with a zone (2026-01-31T08:00:00Z) or epoch seconds';
   const from = reading.one('from', parseTime, time);
   const to = reading.one('to', parseTime, time);
@@ -147,9 +161,10 @@ export function parseRequest(said: Said, defaults: Defaults, prefix: '--' | ''):
     boundary,
     where,
     basis: basis ?? 'all',
-    price: price === undefined ? null : quantity(price),
-    pue: ratio(reading.number('pue', 1) ?? defaults.pue ?? 1),
-    carbon: carbon === undefined ? null : quantity(carbon),
+    price: price ?? null,
+    pue: reading.number('pue', 1) ?? defaults.pue ?? null,
+    carbon: carbon ?? null,
+    slo: reading.one('slo', parseTargets, 'names no targets; write ttft=2s,tpot=50ms, or one of them'),
   };
   if (reading.faults.length > 0) throw new UsageError(reading.faults);
   return request;

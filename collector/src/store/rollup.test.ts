@@ -5,7 +5,7 @@ import type { Slice } from '@joulebook/shared/slice.js';
 import { epochMicros, instant, microjoules, seconds } from '@joulebook/shared/units.js';
 import { openDuckdbFile } from './duckdb-file.js';
 import { at, batchOf, energyFact, flagFact, requestsFact, tokensFact } from './sample-facts.js';
-import { inBoundary, type FactKind, type Filter, type Key, type Store, type SumQuery } from './store.js';
+import { inBoundary, type FactKind, type Filter, type Key, type Store, type SumQuery, type Weights } from './store.js';
 import type { EmbeddedStore } from './upkeep.js';
 import { GROUPINGS, groupingOf, SERVING_PHASES } from './walls.js';
 
@@ -47,10 +47,16 @@ const DIVIDERS: Readonly<Record<FactKind, readonly Key[]>> = {
   energy: ['site', 'node', 'device', 'deployment', 'model', 'phase', 'source', 'method', 'contains', { label: 'q' }],
   booked: ['site', 'deployment', 'phase', 'device'],
   asked: ['site', 'deployment', 'phase', 'device', { label: 'q' }],
+  weighed: ['site', 'deployment', 'phase', 'device', { label: 'q' }],
   tokens: ['site', 'deployment', 'token', 'tenant', { label: 'e' }],
   requests: ['model', 'outcome', 'inputBand'],
   gauge: ['gauge', 'model'],
   flag: ['deployment', 'phase'],
+};
+/** They change by the hour at one site, by the quarter at all others. */
+const WEIGHTS: Weights = {
+  grid: epochMicros(900e6), count: 1,
+  sites: [{ site: 's1', pieces: [0, 1, 5, 24, 30].map((hour, index) => ({ from: at(hour * HOUR), factors: [index === 3 ? null : index] })) }, { site: null, pieces: [0, HOUR + 900].map((from, index) => ({ from: at(from), factors: [7 - index] })) }],
 };
 const filter: Arbitrary<Filter> = constantFrom<Filter>(
   { key: 'deployment', values: ['chat'] }, { key: 'deployment', values: ['chat', 'code'] }, { key: 'model', values: ['m1'], orMissing: true }, { key: 'site', values: ['s1'] }, { key: { label: 'q' }, values: ['fp8'] }, { key: 'node', values: ['node-1'] },
@@ -58,12 +64,13 @@ const filter: Arbitrary<Filter> = constantFrom<Filter>(
 const ofPhase: Arbitrary<Filter> = constantFrom<Filter>({ key: 'phase', values: ['prefill', 'decode', 'active'] }, { key: 'phase', values: ['decode'] }, { key: 'phase', values: ['idle', 'unknown'] });
 const edge = maybe(constantFrom(0, 60, HOUR, HOUR - 60, 5 * HOUR, DAY, DAY + HOUR, 2 * DAY, 17, HOUR + 33));
 
-const query: Arbitrary<SumQuery<FactKind>> = constantFrom<FactKind>('energy', 'energy', 'booked', 'asked', 'tokens', 'requests', 'gauge', 'flag').chain((kind) =>
+const query: Arbitrary<SumQuery<FactKind>> = constantFrom<FactKind>('energy', 'energy', 'booked', 'asked', 'weighed', 'tokens', 'requests', 'gauge', 'flag').chain((kind) =>
   record({ by: subarray([...DIVIDERS[kind]], { maxLength: Math.min(3, DIVIDERS[kind].length) }), where: array(filter, { maxLength: 1 }), phases: array(ofPhase, { maxLength: 1 }), from: edge, to: edge, step: maybe(constantFrom(10, 60, 300, HOUR, DAY, 90)), allBoundaries: boolean() }).map(({ by, where, phases, from, to, step, allBoundaries }) => {
-    const ofEnergy = kind === 'energy' || kind === 'booked' || kind === 'asked';
+    const ofEnergy = kind === 'energy' || kind === 'booked' || kind === 'asked' || kind === 'weighed';
     return {
       kind, by: ofEnergy && allBoundaries ? ['boundary', ...by] : by, where: [...where, ...(ofEnergy || kind === 'flag' ? phases : []), ...(ofEnergy && !allBoundaries ? [inBoundary('gpu')] : [])],
       from: from === undefined ? undefined : at(from), to: to === undefined ? undefined : at(to), step: step === undefined ? undefined : epochMicros(step * 1e6),
+      ...(kind === 'weighed' && { weights: WEIGHTS }),
       ...(kind === 'asked' && { window: { from: at(from ?? 0), to: at(to ?? 3 * DAY) } }),
     };
   }));

@@ -9,22 +9,24 @@ import type { Loss, StreamSeen } from './ledger.js';
 
 /**
  * `booked` are energy facts too, summed without wall time, which is what makes `energy` several times as costly. `asked` are
- * energy facts as well: how long they should have been seen, of a window.
+ * energy facts as well: how long they should have been seen, of a window; and `weighed`: by what a joule is worth at its time.
  */
-export type FactKind = 'energy' | 'booked' | 'asked' | 'tokens' | 'requests' | 'gauge' | 'flag';
+export type FactKind = 'energy' | 'booked' | 'asked' | 'weighed' | 'tokens' | 'requests' | 'gauge' | 'flag';
 
 const ENERGY = ['site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary', 'source', 'method', 'contains'] as const;
 
 /**
  * Dimensions by which each kind can be divided. Labels divide every kind. `contains` is the sorted nodes a wide sensor
- * reads for, as JSON text, and null where that is its own node. Values of bands are their numbers as text.
+ * reads for, as JSON text, and null where that is its own node. Values of bands and buckets are their numbers as text; `cached` is
+ * `cached` where prompt tokens of the fact came from a cache, else `uncached`.
  */
 export const DIMENSIONS = {
   energy: ENERGY,
   booked: ENERGY,
   asked: ENERGY,
+  weighed: ENERGY,
   tokens: ['site', 'node', 'deployment', 'model', 'tenant', 'token'],
-  requests: ['site', 'node', 'deployment', 'model', 'tenant', 'outcome', 'request', 'inputBand', 'concurrencyBand'],
+  requests: ['site', 'node', 'deployment', 'model', 'tenant', 'outcome', 'request', 'inputBand', 'concurrencyBand', 'cached', 'ttftBucket', 'tpotBucket'],
   gauge: ['site', 'node', 'device', 'deployment', 'model', 'gauge'],
   flag: ['site', 'node', 'device', 'deployment', 'model', 'phase'],
 } as const satisfies Record<FactKind, readonly string[]>;
@@ -62,6 +64,18 @@ export interface SumQuery<K extends FactKind> extends Scope {
   readonly window?: Extent | undefined;
   /** Of `energy`: wall time may be that of the longest seen device of each minute, hour or day. For who needs it only about, or not at all: that saves a look at all facts. */
   readonly wallByCell?: boolean;
+  /** What `weighed` weighs by: it needs them, and no other kind looks at them. */
+  readonly weights?: Weights | undefined;
+}
+
+/** Factors of energy that change over time, by site. */
+export interface Weights {
+  /** They change on this grid of UTC only, which decides what roll-ups may be read. */
+  readonly grid: EpochMicros;
+  /** How many factors there are at a time. */
+  readonly count: number;
+  /** `site` null: of all facts whose site is not listed. Factors hold from `from` to the next; null, and before the first: not known. */
+  readonly sites: readonly { readonly site: string | null; readonly pieces: readonly { readonly from: EpochMicros; readonly factors: readonly (number | null)[] }[] }[];
 }
 
 export interface BookedSums {
@@ -84,6 +98,15 @@ export interface BookedSums {
  */
 export interface AskedSums {
   readonly askedOfWindow: Seconds;
+}
+/** One per factor. */
+export interface WeighedSums {
+  readonly weighed: readonly {
+    /** Σ µJ × factor. */
+    readonly sum: number;
+    /** µJ whose factor is not known, and which are not in the sum. */
+    readonly unknown: bigint;
+  }[];
 }
 export interface EnergySums extends BookedSums {
   readonly modelledMicrojoules: bigint;
@@ -146,6 +169,7 @@ export interface FactSums {
   readonly energy: EnergySums;
   readonly booked: BookedSums;
   readonly asked: AskedSums;
+  readonly weighed: WeighedSums;
   readonly tokens: TokenSums;
   readonly requests: RequestSums;
   readonly gauge: GaugeSums;

@@ -1,0 +1,104 @@
+/** Reads a book and the files that it names; every fault of all of them at once, each with its place. */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { messageOf, UsageError } from '@joulebook/shared/errors.js';
+import { describeIssues } from '@joulebook/shared/settings.js';
+import { parse as parseYaml } from 'yaml';
+import { parseCalendar, type Parsed } from '../rates/calendar.js';
+import { isZone } from '../rates/local-time.js';
+import { always, type Over } from '../rates/pieces.js';
+import { parseSeries } from '../rates/series.js';
+import type { Demand, SiteRates } from '../rates/site-rates.js';
+import { bookSchema, type BookText, type ProviderText, type SeriesFile, type SiteText } from './schema.js';
+
+export interface Book extends Pick<BookText, 'currency' | 'costs' | 'slo' | 'outcomes'> {
+  /** By the name of the site; `default` for what has no entry. */
+  readonly sites: ReadonlyMap<string, SiteRates>;
+}
+export const DEFAULT_SITE = 'default';
+
+/** Nothing is said: energy alone, at PUE 1. */
+export const EMPTY_BOOK: Book = { currency: 'USD', costs: [], slo: [], outcomes: [], sites: new Map() };
+
+/** Series of a provider, as far as they are known here. */
+export type Provided = (provider: ProviderText) => Over<number | null>;
+
+interface Reading {
+  readonly folder: string;
+  readonly provided: Provided;
+  readonly faults: string[];
+}
+
+const nothing: Over<null> = always(null);
+
+function unwrap<T>(parsed: Parsed<T>, where: string, reading: Reading): T | undefined {
+  if ('value' in parsed) return parsed.value;
+  reading.faults.push(...parsed.faults.map((fault) => `${where}: ${fault}`));
+  return undefined;
+}
+
+async function fileSeries({ file, column, zone }: SeriesFile, least: number, where: string, reading: Reading): Promise<Over<number | null>> {
+  const path = resolve(reading.folder, file);
+  if (!isZone(zone)) reading.faults.push(`${where}.zone: '${zone}' is no time zone that is known; write one like Europe/Berlin`);
+  try {
+    const text = await readFile(path, 'utf8');
+    return unwrap(parseSeries(text, { zone: isZone(zone) ? zone : 'UTC', least, column }), `${where}: ${path}`, reading) ?? nothing;
+  } catch (error) {
+    reading.faults.push(`${where}: ${path} can't be read (${messageOf(error)})`);
+    return nothing;
+  }
+}
+
+async function tariffOf(text: SiteText['tariff'], currency: string, where: string, reading: Reading): Promise<Pick<SiteRates, 'period' | 'price' | 'demand'>> {
+  if (!text) return { period: nothing, price: nothing, demand: null };
+  if (text.currency !== undefined && text.currency !== currency) reading.faults.push(`${where}.currency: '${text.currency}' beside a book in ${currency}: there is one currency for all; convert the prices`);
+  const zone = text.zone ?? 'UTC';
+  if (!isZone(zone)) reading.faults.push(`${where}.zone: '${zone}' is no time zone that is known; write one like Europe/Berlin`);
+  const demand: Demand | null = text.demand ? { pricePerKw: text.demand.pricePerKw, intervalSeconds: text.demand.interval, zone: isZone(zone) ? zone : 'UTC' } : null;
+  if (text.demand && (text.demand.interval < 60 || 3600 % text.demand.interval !== 0)) reading.faults.push(`${where}.demand.interval: must divide an hour into whole minutes, e.g. 15m`);
+  if (text.price !== undefined) return { period: always('flat'), price: always(text.price), demand };
+  if (text.series) return { period: always('series'), price: await fileSeries(text.series, -Infinity, `${where}.series`, reading), demand };
+  const periods = text.periods ?? [];
+  const calendar = isZone(zone) ? unwrap(parseCalendar({ zone, holidays: text.holidays, periods }), where, reading) : undefined;
+  const prices = new Map(periods.map(({ name, price }) => [name, price]));
+  return { period: calendar ?? nothing, price: (span) => (calendar ?? nothing)(span).map((piece) => ({ ...piece, value: prices.get(piece.value ?? '') ?? null })), demand };
+}
+
+type IntensityText = NonNullable<NonNullable<SiteText['carbon']>['location']>;
+
+async function intensityOf(text: IntensityText | undefined, where: string, reading: Reading): Promise<Over<number | null>> {
+  if (text === undefined) return nothing;
+  if (typeof text === 'number') return always(text);
+  return 'provider' in text ? reading.provided(text) : fileSeries(text, 0, where, reading);
+}
+
+async function siteOf(name: string, text: SiteText, currency: string, reading: Reading): Promise<SiteRates> {
+  const where = `sites.${name}`;
+  const { pue = 1, carbon } = text;
+  return {
+    ...(await tariffOf(text.tariff, currency, `${where}.tariff`, reading)),
+    pue: typeof pue === 'number' ? always(pue) : await fileSeries(pue, 1, `${where}.pue`, reading),
+    location: await intensityOf(carbon?.location, `${where}.carbon.location`, reading),
+    market: await intensityOf(carbon?.market, `${where}.carbon.market`, reading),
+  };
+}
+
+const unknownProvider: Provided = () => nothing;
+
+/** @throws UsageError with every fault, each naming its file and entry */
+export async function readBook(file: string, provided: Provided = unknownProvider): Promise<Book> {
+  let parsed: unknown;
+  try {
+    parsed = parseYaml(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw new UsageError([`${file}: ${messageOf(error)}`]);
+  }
+  const result = bookSchema.safeParse(parsed ?? {});
+  if (!result.success) throw new UsageError(describeIssues(result.error, file));
+  const { sites, ...rest } = result.data;
+  const reading: Reading = { folder: dirname(resolve(file)), provided, faults: [] };
+  const read = new Map<string, SiteRates>();
+  for (const [name, text] of Object.entries(sites)) read.set(name, await siteOf(name, text, rest.currency, reading));
+  if (reading.faults.length > 0) throw new UsageError(reading.faults.map((fault) => `${file}: ${fault}`));
+  return { ...rest, sites: read };
+}
