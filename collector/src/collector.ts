@@ -11,6 +11,7 @@ import { guard } from './access/guard.js';
 import { secureHeaders } from './access/headers.js';
 import { openTls } from './access/tls.js';
 import { openTokens } from './access/tokens.js';
+import { EMPTY_BOOK, readBook } from './book/book.js';
 import { explainFaults, serveApi } from './api/api.js';
 import { serveLosses } from './api/losses.js';
 import { serveNodes } from './api/nodes.js';
@@ -98,6 +99,7 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   const audit = openAudit(log, clock);
   const tls = await openTls(settings, log, audit);
   if (!tls.secure && !isLoopback(settings.listen.host)) log.warn('tokens and facts travel in clear text: set tlsCert and tlsKey, or let a proxy with TLS stand before this collector');
+  const book = settings.book === undefined ? EMPTY_BOOK : await readBook(settings.book);
   const store = given ?? (await openStore(settings.store, { token: settings.storeToken }));
   const metrics = createMetrics();
   const app = Fastify({ loggerInstance: log, logController: new LogController({ disableRequestLogging: true }), bodyLimit: settings.maxBodyBytes, forceCloseConnections: 'idle', serverFactory: (listener) => tls.serve(listener, limitsOf(settings)) });
@@ -114,7 +116,7 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   serveTokens(app, tokens, audit, clock);
   const upkeep = keepsItself(store) ? scheduleUpkeep({ store, settings, metrics, log, audit, clock }) : undefined;
   if (keepsItself(store)) serveUpkeep(app, { store, path: settings.store, settings });
-  serveApi(app, { store, health, metrics, clock, defaults: settings });
+  serveApi(app, { store, health, metrics, clock, defaults: settings, book });
   try {
     await app.listen({ ...settings.listen, backlog: MOST_CONNECTING, listenTextResolver: (address) => `listening at ${address.replace(/^http:/, tls.secure ? 'https:' : 'http:')}` });
   } catch (error) {

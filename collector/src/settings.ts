@@ -53,9 +53,10 @@ export const SETTINGS = {
   retentionHour: setting(keptFor.prefault('forever'), 'how long sums by hour and day are kept'),
   rollUpSchedule: setting(schedule.default('* * * * *'), 'when facts are summed by minute, hour and day: a cron expression, UTC'),
   retainSchedule: setting(schedule.default('20 3 * * *'), 'when what is too old is deleted: a cron expression, UTC; begins up to 10 min later'),
-  price: setting(amount(0).optional(), 'USD per kWh; without it no costs are given'),
-  pue: setting(amount(1).optional(), 'power usage effectiveness of the facility, multiplies costs and carbon; 1 where not said'),
-  carbon: setting(amount(0).optional(), 'g CO2e per kWh of the grid; without it no carbon is given'),
+  book: setting(z.string().min(1).optional(), 'file of tariffs, PUE, carbon, other costs, latency targets and outcomes (YAML, docs/money.md)'),
+  price: setting(amount(0).optional(), 'money per kWh at all times, in place of the tariffs of the book; without either no costs are given'),
+  pue: setting(amount(1).optional(), 'power usage effectiveness of the facility, in place of that of the book; multiplies costs and carbon; 1 where not said'),
+  carbon: setting(amount(0).optional(), 'g CO2e per kWh of the grid, in place of that of the book; without either no carbon is given'),
   logLevel: setting(z.enum(['silent', 'error', 'warn', 'info', 'debug', 'trace']).default('info'), 'how much is logged on stderr'),
 };
 export type CollectorSettings = Values<typeof SETTINGS>;
@@ -63,7 +64,7 @@ export type CollectorSettings = Values<typeof SETTINGS>;
 /** What `serve` takes. */
 export const SERVED = [
   'store', 'storeToken', 'listen', 'token', 'tokenFolder', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsClientCertificate', 'batchesPerMinute', 'requestsPerMinute', 'refusalsPerMinute', 'headerTimeout', 'bodyTimeout', 'maxBodyBytes', 'maxInflatedBytes', 'maxWaitingBytes',
-  'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'price', 'pue', 'carbon', 'logLevel',
+  'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'book', 'price', 'pue', 'carbon', 'logLevel',
 ] as const satisfies readonly (keyof CollectorSettings)[];
 /** What a running collector takes over when it reads its settings again: these are read where they are used. */
 export const RELOADED = [

@@ -8,6 +8,7 @@ import { epochMicros, toEpochMicros } from '@joulebook/shared/units.js';
 import type { Metrics } from '../ingest/metrics.js';
 import type { StoreHealth } from '../ingest/store-health.js';
 import type { Report } from '../join/report.js';
+import type { Book } from '../book/book.js';
 import { buildReport, measureBoundaries } from '../report/build.js';
 import type { Boundaries } from '../report/boundaries.js';
 import { parseRequest, type Defaults, type ReportRequest, type Said } from '../report/request.js';
@@ -54,10 +55,11 @@ export interface Reading {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly defaults: Defaults;
+  readonly book: Book;
 }
 
-export function serveApi(app: FastifyInstance, { store, health, metrics, clock, defaults }: Reading): void {
-  app.get('/v1/report', READ, async (request) => buildReport(store, parseRequest(saidOf(request.query), defaults, ''), ''));
+export function serveApi(app: FastifyInstance, { store, health, metrics, clock, defaults, book }: Reading): void {
+  app.get('/v1/report', READ, async (request) => buildReport(store, parseRequest(saidOf(request.query), defaults, ''), '', book));
 
   const answers = onceASecond(clock, () =>
     store.extent().then(() => true, (error: unknown) => {
@@ -99,9 +101,9 @@ export function serveApi(app: FastifyInstance, { store, health, metrics, clock, 
     }
     const seen = remembering(store);
     const all: ReportRequest = { ...parseRequest({}, defaults, ''), ...glanceRange(facts, now, seconds), boundary };
-    const phases = await buildReport(seen, { ...all, by: ['phase'] }, '');
+    const phases = await buildReport(seen, { ...all, by: ['phase'] }, '', book);
     const byPhase = boundary === undefined ? withBoundaries(phases, await measureBoundaries(seen, all)) : phases;
-    return glancePage({ window, boundary, byPhase, byDeployment: await buildReport(seen, { ...all, by: ['deployment'] }, '') }, nonce);
+    return glancePage({ window, boundary, byPhase, byDeployment: await buildReport(seen, { ...all, by: ['deployment'] }, '', book) }, nonce);
   }
 }
 

@@ -32,7 +32,7 @@ export const FACTORS = 4;
 
 /** Coarsest first. */
 const GRIDS = [86_400e6, 3600e6, 900e6, 300e6, 60e6, 10e6, 1e6] as const;
-const gridOf = (changes: readonly number[]): number => GRIDS.find((grid) => changes.every((time) => time % grid === 0)) ?? 1;
+export const gridOf = (changes: readonly number[]): number => GRIDS.find((grid) => changes.every((time) => time % grid === 0)) ?? 1;
 
 /** @param span of the question; undefined where there are no facts */
 export function valuationOf({ sites }: Pick<Book, 'sites'>, overrides: Overrides, span: Span | undefined): Valuation {

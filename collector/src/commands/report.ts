@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
+import { EMPTY_BOOK, readBook, type Book } from '../book/book.js';
 import { appendStream } from '../ingest/batch-stream.js';
 import type { Report } from '../join/report.js';
 import { buildReport } from '../report/build.js';
@@ -29,6 +30,8 @@ joulesPerPromptToken   J of prefill / prompt tokens computed
 joulesPerOutputToken   J of decode / output tokens
 joulesSavedByCache     cached prompt tokens × joulesPerPromptToken: what they would have cost
 `;
+
+const bookOf = async ({ book }: CollectorSettings): Promise<Book> => (book === undefined ? EMPTY_BOOK : readBook(book));
 
 type Flags = Readonly<Record<string, unknown>>;
 
@@ -59,28 +62,28 @@ function checkStore(path: string, faults: string[]): void {
 
 const noFacts = (where: string): TelemetryError => new TelemetryError('NO_FACTS', `There are no facts in ${where}: no batch with a slice in it.`, 'abort');
 
-async function fromStream(file: string, request: ReportRequest, { stdin }: Surroundings): Promise<Report> {
+async function fromStream(file: string, request: ReportRequest, book: Book, { stdin }: Surroundings): Promise<Report> {
   const name = file === '-' ? 'stdin' : file;
   return using(await openDuckdb(':memory:'), async (store) => {
     const slices = await appendStream(file === '-' ? stdin : createReadStream(file), store, name, MAX_LINE_BYTES);
     if (slices === 0) throw noFacts(name);
-    return buildReport(store, request, PREFIX);
+    return buildReport(store, request, PREFIX, book);
   });
 }
 
-async function fromStore(path: string, token: string | undefined, request: ReportRequest): Promise<Report> {
+async function fromStore(path: string, token: string | undefined, request: ReportRequest, book: Book): Promise<Report> {
   return using(await openStore(path, { readOnly: true, token }), async (store) => {
     if ((await store.extent()) === null) throw noFacts(`the store ${path}`);
-    return buildReport(store, request, PREFIX);
+    return buildReport(store, request, PREFIX, book);
   });
 }
 
-function make(source: Source, said: Said, settings: CollectorSettings, request: ReportRequest, surroundings: Surroundings): Promise<Report> {
+function make(source: Source, said: Said, settings: CollectorSettings, request: ReportRequest, book: Book, surroundings: Surroundings): Promise<Report> {
   switch (source.kind) {
     case 'stream':
-      return fromStream(source.file, request, surroundings);
+      return fromStream(source.file, request, book, surroundings);
     case 'store':
-      return fromStore(settings.store, settings.storeToken, request);
+      return fromStore(settings.store, settings.storeToken, request, book);
     case 'collector':
       return askCollector(source.url, settings, { ...said, ...pricesOf(settings) });
     default:
@@ -115,16 +118,18 @@ export function addReport(program: Command, surroundings: Surroundings): void {
     .option('--slo <TARGETS>', 'latency targets that output has to meet to be useful, e.g. ttft=2s,tpot=50ms; in place of those in the book')
     .option('--format <NAME>', `one of ${FORMATS.join(', ')}`, 'table');
   command.addHelpText('after', HELP);
-  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'price', 'pue', 'carbon']);
+  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'book', 'price', 'pue', 'carbon']);
   command.action(async (file: string | undefined, flags: Flags) => {
     const faults: string[] = [];
     const said = saidOf(flags);
     const settings = await keep(faults, () => readSettings(flags, surroundings.environment));
     const request = await keep(faults, () => parseRequest(said, settings ?? {}, PREFIX));
     const source = sourceOf(file, flags, faults);
+    const book = settings && (await keep(faults, () => bookOf(settings)));
+    if (source.kind === 'collector' && flags['book'] !== undefined) faults.push('--book: a collector has its own; start it with one');
     const format = formatOf(flags, faults);
     if (settings && source.kind === 'store') checkStore(settings.store, faults);
-    if (faults.length > 0 || !settings || !request) throw new UsageError(faults);
-    surroundings.stdout.write(render(await make(source, said, settings, request, surroundings), format));
+    if (faults.length > 0 || !settings || !request || !book) throw new UsageError(faults);
+    surroundings.stdout.write(render(await make(source, said, settings, request, book, surroundings), format));
   });
 }

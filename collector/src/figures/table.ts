@@ -80,4 +80,5 @@ export const FIGURES = {
 } as const satisfies Readonly<Record<string, Figure>>;
 
 export type FigureName = keyof typeof FIGURES;
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the names of a literal are its own
 export const FIGURE_NAMES = Object.keys(FIGURES) as readonly FigureName[];

@@ -88,7 +88,7 @@ function reservations(question: Question, { requests, flags: told }: RequestAcco
     if (requests.some(({ values }) => values[index] !== null)) continue;
     if (elsewhere !== undefined && requests.length > 0) flags.push({ code: 'NO_SINGLE_REQUESTS', detail: `No single request is counted here: ${elsewhere}.` });
     if (elsewhere !== undefined) continue;
-    if (key === 'request') flags.push({ code: 'NO_SINGLE_REQUESTS', detail: `No fact here is about a single request: only recordings tell them ('joulebook-agent replay'), where the source that has them counts the tokens ('tokens: count'); a live store keeps their sums. Ask by inputBand or concurrencyBand.` });
+    if (key === 'request' || key === 'cached') flags.push({ code: 'NO_SINGLE_REQUESTS', detail: `No fact here is about a single request: only recordings tell them ('joulebook-agent replay'), where the source that has them counts the tokens ('tokens: count'); a live store keeps their sums. Ask by inputBand or concurrencyBand.` });
     else flags.push({ code: `NO_${keyName(key)}`.toUpperCase(), detail: `No request here tells its ${keyName(key)}: what reads the serving engine does not see single requests, or the agent is older.` });
   }
   if (!atGpu) {

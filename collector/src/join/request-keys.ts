@@ -6,9 +6,12 @@
 import { bandOf } from '@joulebook/shared/slice.js';
 import type { Dimension, Key } from '../store/store.js';
 
-export const REQUEST_KEYS = ['request', 'inputBand', 'concurrencyBand'] as const satisfies readonly Dimension[];
+export const REQUEST_KEYS = ['request', 'inputBand', 'concurrencyBand', 'cached'] as const satisfies readonly Dimension[];
 export type RequestKey = (typeof REQUEST_KEYS)[number];
 export const isRequestKey = (key: Key): key is RequestKey => REQUEST_KEYS.some((known) => known === key);
+
+/** Keys whose values are bands. */
+export const isBandKey = (key: Key): key is 'inputBand' | 'concurrencyBand' => key === 'inputBand' || key === 'concurrencyBand';
 
 /** What stands in the place of a request where energy belongs to none, in the order of rows. */
 export const REST = ['(other requests)', '(active)', '(idle)', '(unknown)'] as const;
@@ -24,7 +27,7 @@ function bandLabel(key: RequestKey, band: string): string {
 }
 
 /** A value of the key as a report shows it. */
-export const shown = (key: Key, value: string | null): string | null => (isRequestKey(key) && key !== 'request' && value !== null && /^\d+$/.test(value) ? bandLabel(key, value) : value);
+export const shown = (key: Key, value: string | null): string | null => (isBandKey(key) && value !== null && /^\d+$/.test(value) ? bandLabel(key, value) : value);
 
 /** `512–1023`, `512-1023`, or a count: the band that holds it. Undefined where that is no band. */
 export function parseBand(key: RequestKey, text: string): string | undefined {

@@ -38,7 +38,7 @@ const percentiles = (cells: readonly Cell[], of: 'ttft' | 'tpot'): Percentiles =
  */
 export function judged(requests: readonly Part<'requests'>[], tokens: readonly Part<'tokens'>[], { targets, slo, ratios }: Judging): Judged {
   const ratioOf = (said: Said): OutcomeText | undefined => ratios.find(({ where }) => fitsWhere(where, said));
-  const cells = requests.flatMap(({ said, sum: { sums: { metered: _, ...counts } } }): (Cell & { readonly said: Said })[] => {
+  const cells = requests.flatMap(({ said, sum: { sums: counts } }): (Cell & { readonly said: Said })[] => {
     const outcome = said('outcome');
     return ratioOf(said) || !isOutcome(outcome) ? [] : [{ outcome, ttft: bucket(said('ttftBucket')), tpot: bucket(said('tpotBucket')), counts, said }];
   });

@@ -76,7 +76,8 @@ export function judge<C extends Cell>(cells: readonly C[], targetsOf: (cell: C) 
   const waste = new Map<Waste, Amount>(WASTES.map((name) => [name, NONE]));
   const wasted = (name: Waste, amount: Amount, share: number): void => void waste.set(name, plus(waste.get(name) ?? NONE, amount, share));
   for (const cell of cells) {
-    const amount: Amount = { ...cell.counts, inputTokens: cell.counts.inputTokens + cell.counts.cachedInputTokens };
+    const { requests, inputTokens, cachedInputTokens, outputTokens } = cell.counts;
+    const amount: Amount = { requests, inputTokens: inputTokens + cachedInputTokens, outputTokens };
     all = plus(all, amount);
     if (cell.outcome !== 'ok') {
       wasted(cell.outcome, amount, 1);

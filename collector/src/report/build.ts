@@ -8,9 +8,11 @@ import { isAsked, type Question } from '../join/join.js';
 import type { Flag, Report, Row } from '../join/report.js';
 import type { Terms } from '../join/row.js';
 import type { Worth } from '../rates/site-rates.js';
-import { inBoundary, type GroupSum, type Resolution, type Store } from '../store/store.js';
+import { inBoundary, type Extent, type GroupSum, type Resolution, type Scope, type Store } from '../store/store.js';
+import { isTimeKey } from '../store/time-classes.js';
 import { formatTime } from '../join/times.js';
 import { boundariesOf, isWholeNodes, methodsOf, type Boundaries } from './boundaries.js';
+import { withClasses } from './classes.js';
 import { rowsOf, scopeOf, type Asking } from './gather.js';
 import { missingBatches } from './missing-batches.js';
 import { checkLabels, type ReportRequest } from './request.js';
@@ -83,6 +85,15 @@ const resolutionFlags = (resolution: Resolution | undefined): Flag[] => [
 
 const unique = (flags: readonly Flag[]): Flag[] => [...new Map(flags.map((flag) => [`${flag.code} ${flag.detail}`, flag])).values()];
 
+const withoutClasses = (scope: Scope): Scope => ({ ...scope, where: scope.where.filter(({ key }) => !isTimeKey(key)) });
+
+/** The time that energy and tokens of a question span. */
+async function extentOf(store: Store, request: ReportRequest): Promise<Extent | undefined> {
+  const energy = await store.sum({ kind: 'booked', by: ['boundary'], ...withoutClasses(scopeOf('energy', request)) });
+  const tokens = await store.sum({ kind: 'tokens', by: [], ...withoutClasses(scopeOf('tokens', request)) });
+  return hull([...energy, ...tokens]);
+}
+
 /** What holds for all energy; where it changes, the mean over the energy that is in the total. */
 function meanWorth(worth: Worth | undefined, { joules, facilityJoules, energyCost, carbonGrams }: Row): Pick<Report, 'price' | 'pue' | 'carbon'> {
   if (worth) return { price: worth.price, pue: worth.pue, carbon: worth.location };
@@ -94,16 +105,19 @@ function meanWorth(worth: Worth | undefined, { joules, facilityJoules, energyCos
  * @param prefix what stands before an option's name in faults
  * @throws UsageError for a label that no fact carries
  */
-export async function buildReport(store: Store, request: ReportRequest, prefix: '--' | '', book: Book = EMPTY_BOOK): Promise<Report> {
-  const labels = await store.labels();
-  if ((await store.extent()) !== null) checkLabels(request, labels, prefix);
+export async function buildReport(plain: Store, request: ReportRequest, prefix: '--' | '', book: Book = EMPTY_BOOK): Promise<Report> {
+  const labels = await plain.labels();
+  if ((await plain.extent()) !== null) checkLabels(request, labels, prefix);
   const question = questionOf(request);
+  const isTimed = [...request.by, ...request.where.map(({ key }) => key)].some(isTimeKey);
+  const span = book.sites.size > 0 || isTimed ? clip(await extentOf(plain, request), request) : undefined;
+  const store = await withClasses(plain, request, withoutClasses(scopeOf('tokens', request)), book, span);
   const scope = scopeOf('energy', request);
   const perMethod = await store.sum({ kind: 'booked', by: ['boundary', 'source', 'method'], ...scope });
   const { chosen, available } = chooseBoundary(perMethod);
   const boundaries = isWholeNodes(request) ? await boundariesOf(store, scope) : undefined;
   const boundary = request.boundary ?? chosen;
-  const valuation = valuationOf(book, request, clip(hull(perMethod), request));
+  const valuation = valuationOf(book, request, span);
   const terms: Terms = { boundary, boundaries: available, basis: request.basis, worth: 'constant' in valuation ? valuation.constant : undefined };
   const asking: Asking = { store, request, question, terms, book, weights: 'weights' in valuation ? valuation.weights : undefined };
 

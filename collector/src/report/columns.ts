@@ -42,12 +42,12 @@ const ofTable = ({ currency }: Report, name: FigureName): Column => numeric(FIGU
 
 const shows = ({ rows }: Report, name: FigureName): boolean => rows.some((row) => (row[name] ?? 0) !== 0);
 /** Those of the figures that any row has. */
-const told = (report: Report, names: readonly FigureName[]): Column[] => names.filter((name) => shows(report, name)).map((name) => ofTable(report, name));
+const anyOf = (report: Report, names: readonly FigureName[]): Column[] => names.filter((name) => shows(report, name)).map((name) => ofTable(report, name));
 
 /** Where rows are of one phase each, J/tok says it already. */
 function phaseColumns(report: Report): Column[] {
   const plainRows = report.rows.every(({ group }) => !Object.hasOwn(group, 'phase'));
-  return told(report, plainRows ? ['joulesPerPromptToken', 'joulesPerOutputToken', 'joulesSavedByCache'] : ['joulesSavedByCache']);
+  return anyOf(report, plainRows ? ['joulesPerPromptToken', 'joulesPerOutputToken', 'joulesSavedByCache'] : ['joulesSavedByCache']);
 }
 
 /** Where a target was asked for, here or in the book. */
@@ -56,7 +56,7 @@ function usefulColumns(report: Report): Column[] {
   return [
     numeric('useful tok', ({ tokens }) => count(tokens.useful)),
     numeric('useful', ({ usefulShare }) => percent(usefulShare)),
-    ...told(report, ['joulesPerUsefulToken', 'energyCostPerUsefulToken', 'costPerUsefulToken', 'joulesPerMeaningfulResponse', 'costPerMeaningfulResponse']),
+    ...anyOf(report, ['joulesPerUsefulToken', 'energyCostPerUsefulToken', 'costPerUsefulToken', 'joulesPerMeaningfulResponse', 'costPerMeaningfulResponse']),
   ];
 }
 
@@ -75,7 +75,7 @@ export function columnsOf(report: Report): Column[] {
     numeric('±', plusMinus),
     ofTable(report, 'tokensPerKwh'),
     ...phaseColumns(report),
-    ...told(report, ['energyCost', 'energyCostPerToken', 'carbonGrams', 'carbonGramsMarket', 'allInCost', 'costPerMillionInputTokens', 'costPerMillionOutputTokens']),
+    ...anyOf(report, ['energyCost', 'energyCostPerToken', 'carbonGrams', 'carbonGramsMarket', 'allInCost', 'costPerMillionInputTokens', 'costPerMillionOutputTokens']),
     ...usefulColumns(report),
   ];
 }

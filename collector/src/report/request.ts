@@ -2,15 +2,15 @@
 import { UsageError } from '@joulebook/shared/errors.js';
 import { nearest, parseDuration } from '@joulebook/shared/settings.js';
 import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
-import { epochMicros, seconds, type EpochMicros } from '@joulebook/shared/units.js';
+import { epochMicros, seconds as inSeconds, type EpochMicros } from '@joulebook/shared/units.js';
 import type { Targets } from '../join/usefulness.js';
 import type { Basis } from '../join/row.js';
 import type { Dimension, Filter, Key } from '../store/store.js';
-import { isRequestKey, parseBand, REQUEST_KEYS } from '../join/request-keys.js';
+import { TIME_KEYS } from '../store/time-classes.js';
+import { isBandKey, isRequestKey, parseBand, REQUEST_KEYS } from '../join/request-keys.js';
 import { parseTime } from '../join/times.js';
 
-export const KEYS = ['deployment', 'model', 'node', 'device', 'site', 'phase', 'tenant', 'outcome', ...REQUEST_KEYS] as const satisfies readonly Dimension[];
-const LATER_KEYS: readonly string[] = ['cached', 'tariffPeriod'];
+export const KEYS = ['deployment', 'model', 'node', 'device', 'site', 'phase', 'tenant', 'outcome', ...TIME_KEYS, ...REQUEST_KEYS] as const satisfies readonly Dimension[];
 
 export interface ReportRequest {
   readonly from: EpochMicros | undefined;
@@ -74,7 +74,6 @@ class Reading {
 function key(reading: Reading, option: Option, name: string): Key | undefined {
   const fixed = KEYS.find((known) => known === name);
   if (fixed !== undefined) return fixed;
-  if (LATER_KEYS.includes(name)) return reading.fault(option, `'${name}' is not available yet`);
   if (name === 'boundary') return reading.fault(option, `boundaries overlap and are never put together; choose one with ${reading.prefix}boundary`);
   return name === '' ? reading.fault(option, 'a key is empty') : { label: name };
 }
@@ -99,7 +98,7 @@ function filters(reading: Reading): Filter[] {
 }
 
 function filterValue(reading: Reading, wanted: Key, text: string): string | undefined {
-  if (!isRequestKey(wanted) || wanted === 'request') return text;
+  if (!isBandKey(wanted)) return text;
   return parseBand(wanted, text) ?? reading.fault('where', `'${text}' is no ${wanted}; write a band as a report shows it (512–1023), or a number in it`);
 }
 
@@ -120,7 +119,7 @@ function parseTargets(text: string): Targets | undefined {
     if (more !== undefined || (name !== 'ttft' && name !== 'tpot') || said.has(name) || value === undefined || value <= 0) return undefined;
     said.set(name, value);
   }
-  const target = (name: string) => (said.has(name) ? seconds(said.get(name) ?? 0) : undefined);
+  const target = (name: string) => (said.has(name) ? inSeconds(said.get(name) ?? 0) : undefined);
   return { ttft: target('ttft'), tpot: target('tpot') };
 }
 

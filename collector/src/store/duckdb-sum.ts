@@ -114,7 +114,8 @@ const READERS: { readonly [K in FactKind]: Reader<K> } = {
 /** Dimensions whose column has another name or type. */
 const COLUMNS: Partial<Record<Dimension, string>> = {
   inputBand: 'input_band::VARCHAR', concurrencyBand: 'concurrency_band::VARCHAR', ttftBucket: 'ttft_bucket::VARCHAR', tpotBucket: 'tpot_bucket::VARCHAR',
-  cached: `CASE WHEN cached_input_tokens > 0 THEN 'cached' ELSE 'uncached' END`,
+  // Of single requests only: a cell of many has both.
+  cached: `CASE WHEN request IS NULL THEN NULL WHEN cached_input_tokens > 0 THEN 'cached' ELSE 'uncached' END`,
 };
 
 function column(key: Key, bind: (value: string) => string): string {
@@ -154,6 +155,8 @@ function refuseNonsense(query: SumQuery<FactKind>): void {
   const keys = [...query.by, ...query.where.map(({ key }) => key)];
   const foreign = keys.find((key) => !divides(query.kind, key));
   if (foreign !== undefined) throw new RangeError(`${query.kind} facts have no ${JSON.stringify(foreign)}`);
+  const ofTime = keys.find((key) => key === 'tariffPeriod' || key === 'loadBand');
+  if (ofTime !== undefined) throw new RangeError(`nothing says what ${ofTime} a time is in`);
   if (query.kind === 'asked' && !query.window) throw new RangeError('time is asked of a window');
   if (query.kind === 'weighed' && !query.weights) throw new RangeError('energy is weighed by something');
   if (tableOf(query.kind) !== 'energy') return;

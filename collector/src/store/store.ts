@@ -13,22 +13,24 @@ import type { Loss, StreamSeen } from './ledger.js';
  */
 export type FactKind = 'energy' | 'booked' | 'asked' | 'weighed' | 'tokens' | 'requests' | 'gauge' | 'flag';
 
-const ENERGY = ['site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary', 'source', 'method', 'contains'] as const;
+/** Classes of time, which every kind has once something says what they are (time-classes.ts). */
+const TIMES = ['tariffPeriod', 'loadBand'] as const;
+const ENERGY = [...TIMES, 'site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary', 'source', 'method', 'contains'] as const;
 
 /**
  * Dimensions by which each kind can be divided. Labels divide every kind. `contains` is the sorted nodes a wide sensor
- * reads for, as JSON text, and null where that is its own node. Values of bands and buckets are their numbers as text; `cached` is
- * `cached` where prompt tokens of the fact came from a cache, else `uncached`.
+ * reads for, as JSON text, and null where that is its own node. Values of bands and buckets are their numbers as text; `cached` says of a single
+ * request whether prompt tokens of it came from a cache: `cached` or `uncached`.
  */
 export const DIMENSIONS = {
   energy: ENERGY,
   booked: ENERGY,
   asked: ENERGY,
   weighed: ENERGY,
-  tokens: ['site', 'node', 'deployment', 'model', 'tenant', 'token'],
-  requests: ['site', 'node', 'deployment', 'model', 'tenant', 'outcome', 'request', 'inputBand', 'concurrencyBand', 'cached', 'ttftBucket', 'tpotBucket'],
-  gauge: ['site', 'node', 'device', 'deployment', 'model', 'gauge'],
-  flag: ['site', 'node', 'device', 'deployment', 'model', 'phase'],
+  tokens: [...TIMES, 'site', 'node', 'deployment', 'model', 'tenant', 'token'],
+  requests: [...TIMES, 'site', 'node', 'deployment', 'model', 'tenant', 'outcome', 'request', 'inputBand', 'concurrencyBand', 'cached', 'ttftBucket', 'tpotBucket'],
+  gauge: [...TIMES, 'site', 'node', 'device', 'deployment', 'model', 'gauge'],
+  flag: [...TIMES, 'site', 'node', 'device', 'deployment', 'model', 'phase'],
 } as const satisfies Record<FactKind, readonly string[]>;
 export type Dimension = (typeof DIMENSIONS)[FactKind][number];
 
