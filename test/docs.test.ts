@@ -12,6 +12,8 @@ import { openRecording } from '@joulebook/agent/recording/open.js';
 import { agentSettings } from '@joulebook/agent/settings.js';
 import { planOf, simulationSchema } from '@joulebook/agent/simulate/recording.js';
 import { livePowerKinds, liveServingKinds, powerFormats, servingFormats } from '@joulebook/agent/sources/index.js';
+import { readBook } from '@joulebook/collector/book/book.js';
+import { FIGURES } from '@joulebook/collector/figures/table.js';
 import { RELOADED, SETTINGS as collectorSettings } from '@joulebook/collector/settings.js';
 import { defaultText } from '@joulebook/shared/sample.js';
 import { environmentName, loadSettings, type Settings } from '@joulebook/shared/settings.js';
@@ -39,6 +41,10 @@ const SECTIONS: Readonly<Record<string, string>> = {
   'recorded formats': sourcesTable([...powerFormats, ...servingFormats]),
 };
 
+/** Likewise, in other documents. */
+const FIGURES_TABLE = table(['figure', 'unit', 'what it is', 'how'], Object.entries(FIGURES).map(([name, { unit, title, formula }]) => [`\`${name}\``, unit, title, cell(formula)]));
+const ELSEWHERE: readonly (readonly [file: string, name: string, content: string])[] = [['docs/money.md', 'figures', FIGURES_TABLE]];
+
 const sectionOf = (name: string): RegExp => new RegExp(`<!-- ${name} -->\n[\\s\\S]*?\n<!-- /${name} -->`);
 const written = (name: string, content: string): string => `<!-- ${name} -->\n${content}\n<!-- /${name} -->`;
 
@@ -57,6 +63,7 @@ if (process.env['UPDATE_DOCS'] === '1') {
   const sections = { ...SECTIONS, 'example report': `\`\`\`\n${COMMANDS}\n${(await example()).trim()}\n\`\`\`` };
   for (const [name, content] of Object.entries(sections)) text = text.replace(sectionOf(name), () => written(name, content));
   writeFileSync(README, text);
+  for (const [file, name, content] of ELSEWHERE) writeFileSync(join(ROOT, file), readFileSync(join(ROOT, file), 'utf8').replace(sectionOf(name), () => written(name, content)));
 }
 
 it.each(Object.entries(SECTIONS))('the README says what the code says: %s', (name, content) => {
@@ -66,6 +73,10 @@ it.each(Object.entries(SECTIONS))('the README says what the code says: %s', (nam
 it('docs/operations.md names what a collector takes over when it is told to read its settings again', () => {
   const [, named = ''] = /<!-- reloaded -->(.*?)<!-- \/reloaded -->/.exec(readFileSync(join(ROOT, 'docs/operations.md'), 'utf8')) ?? [];
   expect(named.replaceAll('`', '').split(', ')).toEqual(RELOADED);
+});
+
+it.each(ELSEWHERE)('%s says what the code says: %s', (file, name, content) => {
+  expect(sectionOf(name).exec(readFileSync(join(ROOT, file), 'utf8'))?.[0]).toBe(written(name, content));
 });
 
 interface Snippet {
@@ -100,6 +111,11 @@ const READERS: Readonly<Record<string, (snippet: Snippet) => Promise<unknown>>> 
     writeFileSync(file, text);
     return loadSettings(collectorSettings, { environment: {}, file });
   },
+  async 'book.yaml'({ text }) {
+    const file = join(mkdtempSync(join(tmpdir(), 'joulebook-docs-')), 'book.yaml');
+    writeFileSync(file, text);
+    return readBook(file);
+  },
   'recording.yaml': ({ text, where }) => Promise.resolve(openRecording({ base: ROOT, manifest: checkManifest(parse(text), where, 'node') })),
   'scenario.yaml': ({ text, where }) => Promise.resolve(planOf(simulationSchema.parse(parse(text)), where)),
 };
@@ -111,7 +127,7 @@ describe('YAML in the documents', () => {
 
   it.each(snippets.map((snippet) => [snippet.where, snippet] as const))('%s is understood', async (where, snippet) => {
     const read = READERS[snippet.file];
-    if (!read) throw new Error(`${where}: begin the block with '# agent.yaml', '# collector.yaml', '# recording.yaml' or '# scenario.yaml'`);
+    if (!read) throw new Error(`${where}: begin the block with '# agent.yaml', '# collector.yaml', '# book.yaml', '# recording.yaml' or '# scenario.yaml'`);
     await expect(read(snippet)).resolves.toBeDefined();
   });
 });

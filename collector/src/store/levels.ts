@@ -103,7 +103,7 @@ function cover(range: Range, levels: readonly number[], standing: Standing, fine
   for (const index of levels.toReversed()) {
     const level = LEVELS[index];
     if (!level) continue;
-    const dirty = atMost(dirtyRuns(standing, index), MOST_RUNS);
+    const dirty = dirtyRuns(standing, index);
     open = open.flatMap(({ from, to }) => {
       const inner = { from: cellOf(from + level.micros - 1, level), to: cellOf(to, level) };
       const taken = inner.from < inner.to ? without(inner, dirty) : [];
