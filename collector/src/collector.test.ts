@@ -107,7 +107,7 @@ describe('reading', () => {
     const [status, report] = await answer(fetch(`${address}/v1/report?by=deployment&where=deployment%3Dchat&where=deployment%3Dother&carbon=400`));
     expect(status).toBe(200);
     expect(report).toMatchObject({ price: 0.17, carbon: 400, rows: [{ group: { deployment: 'chat' }, joules: 1000, tokensPerWattSecond: 3 }] });
-    expect(await answer(fetch(`${address}/v1/report?by=quantisation&by=cached&slo=1&form=x`))).toMatchObject([400, { error: 'USAGE', faults: [expect.stringMatching(/^form: unknown; did you mean 'from'/) as unknown, 'slo: not available yet', "by: 'cached' is not available yet"] }]);
+    expect(await answer(fetch(`${address}/v1/report?by=quantisation&step=soon&slo=1&form=x`))).toMatchObject([400, { error: 'USAGE', faults: [expect.stringMatching(/^form: unknown; did you mean 'from'/) as unknown, expect.stringMatching(/^step: 'soon' is not a duration/) as unknown, expect.stringMatching(/^slo: '1' names no targets/) as unknown] }]);
     expect(await answer(fetch(`${address}/v1/report?by=quantisation`))).toMatchObject([400, { faults: ["by: no fact carries the label 'quantisation'; did you mean 'quantization'?"] }]);
   });
 

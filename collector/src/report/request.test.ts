@@ -13,22 +13,23 @@ const faultsOf = (said: Said): readonly string[] => {
 
 it('reads a whole question', () => {
   expect(parseRequest({ from: ['1000'], to: ['1970-01-01T00:20:00Z'], by: ['deployment,quantization', 'phase'], step: ['1m'], boundary: ['server'], where: ['a=b=c', 'a=', 'node=n'], basis: ['serving'], price: ['.17'] }, { pue: 1.3, price: 9 }, '--')).toEqual({
-    from: 1e9, to: 1.2e9, by: ['deployment', { label: 'quantization' }, 'phase'], step: 60e6, boundary: 'server', basis: 'serving', price: 0.17, pue: 1.3, carbon: null,
+    from: 1e9, to: 1.2e9, by: ['deployment', { label: 'quantization' }, 'phase'], step: 60e6, boundary: 'server', basis: 'serving', price: 0.17, pue: 1.3, carbon: null, slo: undefined,
     where: [{ key: { label: 'a' }, values: ['b=c', ''] }, { key: 'node', values: ['n'] }],
   });
 });
 
 it('tells every fault at once, each naming its option', () => {
-  expect(faultsOf({ from: ['yesterday'], step: ['0s'], boundary: ['gpus'], basis: ['some'], price: [''], pue: ['0.9'], where: ['x'], slo: ['ttft=2s'], form: ['1'] }).map((fault) => fault.split(':')[0])).toEqual([
-    '--form', '--slo', '--from', '--boundary', '--basis', '--price', '--step', '--where', '--pue',
+  expect(faultsOf({ from: ['yesterday'], step: ['0s'], boundary: ['gpus'], basis: ['some'], price: [''], pue: ['0.9'], where: ['x'], slo: ['ttft<2s'], form: ['1'] }).map((fault) => fault.split(':')[0])).toEqual([
+    '--form', '--from', '--boundary', '--basis', '--price', '--step', '--where', '--pue', '--slo',
   ]);
   expect(faultsOf({ boundary: ['gpus'] })).toEqual([`--boundary: 'gpus' is no boundary; did you mean 'gpu'?`]);
 });
 
-it('says of keys that are not built yet that they are not available yet', () => {
-  expect(faultsOf({ by: ['cached,tariffPeriod'], slo: ['ttft=2s'] })).toEqual([
-    '--slo: not available yet', ...['cached', 'tariffPeriod'].map((key) => `--by: '${key}' is not available yet`),
-  ]);
+it('reads latency targets, one or both', () => {
+  expect(parseRequest({ slo: ['ttft=2s, tpot=50ms'] }, {}, '--').slo).toEqual({ ttft: 2, tpot: 0.05 });
+  expect(parseRequest({ slo: ['tpot=50ms'] }, {}, '--').slo).toEqual({ ttft: undefined, tpot: 0.05 });
+  expect(parseRequest({}, {}, '--').slo).toBeUndefined();
+  for (const text of ['', '2s', 'ttft=', 'ttft=0s', 'ttft=2s,ttft=3s', 'itl=50ms', 'ttft=2s=3s']) expect(faultsOf({ slo: [text] }), text).toEqual([`--slo: '${text}' names no targets; write ttft=2s,tpot=50ms, or one of them`]);
 });
 
 it('reads bands as a report shows them, or by a number in them', () => {
