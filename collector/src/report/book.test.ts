@@ -60,7 +60,7 @@ describe('a tariff by time of use', () => {
     let expected = 0;
     let peak = 0;
     const slices: Slice[] = [];
-    for (let hour = 0, begin = time('2026-01-01T00:00Z'); hour < 8760; hour += 1) {
+    for (let hour = 0, begin = time('2026-01-01T00:00Z'); hour < 8760; hour += 3) {
       const from = begin + hour * 3600e6;
       const joules = 1000 + (hour % 97);
       slices.push(moved(energyFact({ joules }), from));
@@ -121,7 +121,8 @@ describe('useful tokens', () => {
     expect(report.total.tokens.useful).toBe(600);
     expect(report.total).toMatchObject({ usefulShare: 0.6, usefulBounds: [600, 600], joulesPerUsefulToken: 1000 / 600 });
     const spending = report.total.spending;
-    expect(spending?.aborted).toMatchObject({ requests: 1, outputTokens: 200, joules: expect.closeTo(200, 9) });
+    expect(spending?.aborted).toMatchObject({ requests: 1, outputTokens: 200 });
+    expect(spending?.aborted.joules).toBeCloseTo(200, 9);
     expect(CLASSES.reduce((sum, name) => sum + (spending?.[name].joules ?? 0), 0)).toBeCloseTo(1000, 9);
     expect(CLASSES.reduce((sum, name) => sum + (spending?.[name].cost ?? 0), 0)).toBeCloseTo(0.001, 12);
     expect(report.total.ttft?.p50?.[1]).toBeCloseTo(0.5, 9);

@@ -162,12 +162,13 @@ describe('tokens and requests', () => {
     expect(report.total).toMatchObject({ tokens: { output: 30_000 } });
   });
 
-  it('divide by tenant where energy can not', async () => {
-    await given(energyFact(), tokensFact({ tenant: 'a', count: 1 }), tokensFact({ tenant: 'b', count: 2 }));
-    const report = await asked({ by: 'tenant' });
-    expect(report.rows.map(({ group, tokens, joules }) => [group['tenant'], tokens.output, joules])).toEqual([['a', 1, null], ['b', 2, null]]);
-    expect(codes(rowFor(report, 'tenant', 'a'))).toEqual(['ENERGY_NOT_PER_TENANT']);
-    expect(only(await asked({ where: 'tenant=b' }))).toMatchObject({ joules: null, tokens: { output: 2 } });
+  it('share energy over tenants by their tokens, and say so', async () => {
+    await given(energyFact({ joules: 30 }), tokensFact({ tenant: 'a', count: 1 }), tokensFact({ tenant: 'b', count: 2 }));
+    const report = await asked({ by: 'tenant', price: '3.6' });
+    expect(report.rows.map(({ group, tokens, joules, joulesPerToken }) => [group['tenant'], tokens.output, joules, joulesPerToken])).toEqual([['a', 1, 10, 10], ['b', 2, 20, 10]]);
+    expect(rowFor(report, 'tenant', 'b').energyCost).toBeCloseTo(20e-6, 15);
+    expect(codes(report)).toContain('ALLOCATED_BY_TOKENS');
+    expect(only(await asked({ where: 'tenant=b' }))).toMatchObject({ joules: 20, tokens: { output: 2 } });
   });
 });
 

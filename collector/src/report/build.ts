@@ -9,6 +9,7 @@ import type { Flag, Report, Row } from '../join/report.js';
 import type { Terms } from '../join/row.js';
 import type { Worth } from '../rates/site-rates.js';
 import { inBoundary, type Extent, type GroupSum, type Resolution, type Scope, type Store } from '../store/store.js';
+import { withTenants } from '../store/tenants.js';
 import { isTimeKey } from '../store/time-classes.js';
 import { formatTime } from '../join/times.js';
 import { boundariesOf, isWholeNodes, methodsOf, type Boundaries } from './boundaries.js';
@@ -68,6 +69,8 @@ async function unmeteredDeployments(store: Store, request: ReportRequest, questi
 /** The boundaries of a question that is not itself told by node, for who shows them beside it. */
 export const measureBoundaries = (store: Store, request: ReportRequest): Promise<Boundaries> => boundariesOf(store, scopeOf('energy', request));
 
+const ALLOCATED: Flag = { code: 'ALLOCATED_BY_TOKENS', detail: 'No meter tells tenants apart: each deployment’s energy is shared over those whose tokens it made, prefill by computed prompt tokens, all else by output tokens; so are costs and carbon.' };
+
 const basisFlags = ({ basis }: ReportRequest): Flag[] =>
   basis === 'serving' ? [{ code: 'BASIS_SERVING', detail: 'Idle and unknown joules are left out of the ratios (not of joules, watts, cost and carbon).' }] : [];
 
@@ -85,7 +88,7 @@ const resolutionFlags = (resolution: Resolution | undefined): Flag[] => [
 
 const unique = (flags: readonly Flag[]): Flag[] => [...new Map(flags.map((flag) => [`${flag.code} ${flag.detail}`, flag])).values()];
 
-const withoutClasses = (scope: Scope): Scope => ({ ...scope, where: scope.where.filter(({ key }) => !isTimeKey(key)) });
+const withoutClasses = (scope: Scope): Scope => ({ ...scope, where: scope.where.filter(({ key }) => !isTimeKey(key) && key !== 'tenant') });
 
 /** The time that energy and tokens of a question span. */
 async function extentOf(store: Store, request: ReportRequest): Promise<Extent | undefined> {
@@ -111,7 +114,8 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
   const question = questionOf(request);
   const isTimed = [...request.by, ...request.where.map(({ key }) => key)].some(isTimeKey);
   const span = book.sites.size > 0 || isTimed ? clip(await extentOf(plain, request), request) : undefined;
-  const store = await withClasses(plain, request, withoutClasses(scopeOf('tokens', request)), book, span);
+  const byTenant = [...request.by, ...request.where.map(({ key }) => key)].includes('tenant');
+  const store = await withClasses(byTenant ? withTenants(plain) : plain, request, withoutClasses(scopeOf('tokens', request)), book, span);
   const scope = scopeOf('energy', request);
   const perMethod = await store.sum({ kind: 'booked', by: ['boundary', 'source', 'method'], ...scope });
   const { chosen, available } = chooseBoundary(perMethod);
@@ -151,6 +155,7 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
       ...(await notMeasuredFlags(store, request, await store.labels())),
       ...(await missingBatches(store, { where: request.where, from, to })),
       ...basisFlags(request),
+      ...(byTenant && boundary !== null ? [ALLOCATED] : []),
       ...total.flags,
       ...(boundaries?.flags ?? []),
       ...own.flags,

@@ -157,6 +157,7 @@ function refuseNonsense(query: SumQuery<FactKind>): void {
   if (foreign !== undefined) throw new RangeError(`${query.kind} facts have no ${JSON.stringify(foreign)}`);
   const ofTime = keys.find((key) => key === 'tariffPeriod' || key === 'loadBand');
   if (ofTime !== undefined) throw new RangeError(`nothing says what ${ofTime} a time is in`);
+  if (keys.includes('tenant') && tableOf(query.kind) === 'energy') throw new RangeError('energy facts have no tenant; something has to share them');
   if (query.kind === 'asked' && !query.window) throw new RangeError('time is asked of a window');
   if (query.kind === 'weighed' && !query.weights) throw new RangeError('energy is weighed by something');
   if (tableOf(query.kind) !== 'energy') return;

@@ -15,7 +15,8 @@ export type FactKind = 'energy' | 'booked' | 'asked' | 'weighed' | 'tokens' | 'r
 
 /** Classes of time, which every kind has once something says what they are (time-classes.ts). */
 const TIMES = ['tariffPeriod', 'loadBand'] as const;
-const ENERGY = [...TIMES, 'site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary', 'source', 'method', 'contains'] as const;
+/** Of tenants only once something shares it (tenants.ts). */
+const ENERGY = [...TIMES, 'tenant', 'site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary', 'source', 'method', 'contains'] as const;
 
 /**
  * Dimensions by which each kind can be divided. Labels divide every kind. `contains` is the sorted nodes a wide sensor

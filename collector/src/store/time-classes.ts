@@ -32,7 +32,7 @@ const stated = (a: EnergySums, b: EnergySums): EnergySums['stated'] =>
     : null;
 
 /** How sums of two spans of time become those of both. `devices` are the most at a time. */
-const ADDED: { readonly [K in FactKind]: (a: FactSums[K], b: FactSums[K]) => FactSums[K] } = {
+export const ADDED: { readonly [K in FactKind]: (a: FactSums[K], b: FactSums[K]) => FactSums[K] } = {
   booked: (a, b) => ({ microjoules: a.microjoules + b.microjoules, seconds: seconds(a.seconds + b.seconds), askedSeconds: seconds(a.askedSeconds + b.askedSeconds) }),
   energy: (a, b) => ({
     microjoules: a.microjoules + b.microjoules, seconds: seconds(a.seconds + b.seconds), askedSeconds: seconds(a.askedSeconds + b.askedSeconds), modelledMicrojoules: a.modelledMicrojoules + b.modelledMicrojoules,
