@@ -111,8 +111,7 @@ async function shared<K extends Shared>(store: Store, query: SumQuery<K>): Promi
 /** The store, dividing energy by tenant as well. */
 export function withTenants(store: Store): Store {
   return {
-    append: (batch) => store.append(batch), seen: (batch) => store.seen(batch), streams: () => store.streams(), nodes: () => store.nodes(), close: () => store.close(), labels: () => store.labels(), extent: (before) => store.extent(before),
-    ...(store.resolution && { resolution: store.resolution }),
+    ...store,
     async sum<K extends FactKind>(query: SumQuery<K>) {
       const { kind } = query;
       const named = [...query.by, ...query.where.map(({ key }) => key)].includes('tenant');

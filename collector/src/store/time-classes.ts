@@ -73,8 +73,7 @@ async function summed<K extends FactKind>(store: Store, query: SumQuery<K>, clas
 /** The store, dividing by classes of time as well. @throws RangeError for a class that is not given */
 export function withTimeClasses(store: Store, classes: readonly TimeClasses[]): Store {
   return {
-    append: (batch) => store.append(batch), seen: (batch) => store.seen(batch), streams: () => store.streams(), nodes: () => store.nodes(), close: () => store.close(), labels: () => store.labels(), extent: (before) => store.extent(before),
-    ...(store.resolution && { resolution: store.resolution }),
+    ...store,
     async sum<K extends FactKind>(query: SumQuery<K>) {
       const named = [...query.by, ...query.where.map(({ key }) => key)].filter(isTimeKey);
       if (named.length === 0) return store.sum(query);
