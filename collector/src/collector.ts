@@ -11,7 +11,7 @@ import { guard } from './access/guard.js';
 import { secureHeaders } from './access/headers.js';
 import { openTls } from './access/tls.js';
 import { openTokens } from './access/tokens.js';
-import { EMPTY_BOOK, readBook } from './book/book.js';
+import { bookOf } from './book/book.js';
 import { explainFaults, serveApi } from './api/api.js';
 import { serveLosses } from './api/losses.js';
 import { serveNodes } from './api/nodes.js';
@@ -99,7 +99,7 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   const audit = openAudit(log, clock);
   const tls = await openTls(settings, log, audit);
   if (!tls.secure && !isLoopback(settings.listen.host)) log.warn('tokens and facts travel in clear text: set tlsCert and tlsKey, or let a proxy with TLS stand before this collector');
-  const book = settings.book === undefined ? EMPTY_BOOK : await readBook(settings.book);
+  let book = await bookOf(settings);
   const store = given ?? (await openStore(settings.store, { token: settings.storeToken }));
   const metrics = createMetrics();
   const app = Fastify({ loggerInstance: log, logController: new LogController({ disableRequestLogging: true }), bodyLimit: settings.maxBodyBytes, forceCloseConnections: 'idle', serverFactory: (listener) => tls.serve(listener, limitsOf(settings)) });
@@ -116,7 +116,7 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   serveTokens(app, tokens, audit, clock);
   const upkeep = keepsItself(store) ? scheduleUpkeep({ store, settings, metrics, log, audit, clock }) : undefined;
   if (keepsItself(store)) serveUpkeep(app, { store, path: settings.store, settings });
-  serveApi(app, { store, health, metrics, clock, defaults: settings, book });
+  serveApi(app, { store, health, metrics, clock, defaults: settings, book: () => book });
   try {
     await app.listen({ ...settings.listen, backlog: MOST_CONNECTING, listenTextResolver: (address) => `listening at ${address.replace(/^http:/, tls.secure ? 'https:' : 'http:')}` });
   } catch (error) {
@@ -133,6 +133,8 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   return {
     address,
     async reload(next) {
+      // Read again whatever its name is; one that can't be used changes nothing.
+      book = await bookOf(next);
       const changed = takeOver(settings, next, log);
       if (changed.includes('rollUpSchedule') || changed.includes('retainSchedule')) await upkeep?.reschedule();
       await tls.reload();

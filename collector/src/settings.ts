@@ -68,7 +68,7 @@ export const SERVED = [
 ] as const satisfies readonly (keyof CollectorSettings)[];
 /** What a running collector takes over when it reads its settings again: these are read where they are used. */
 export const RELOADED = [
-  'batchesPerMinute', 'requestsPerMinute', 'refusalsPerMinute', 'maxInflatedBytes', 'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'price', 'pue', 'carbon', 'logLevel',
+  'batchesPerMinute', 'requestsPerMinute', 'refusalsPerMinute', 'maxInflatedBytes', 'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'book', 'price', 'pue', 'carbon', 'logLevel',
 ] as const satisfies readonly (typeof SERVED)[number][];
 
 const isLocalStore = (store: string): boolean => !/^(?::memory:|[a-z][a-z0-9+.-]*:\/\/.*)$/is.test(store);

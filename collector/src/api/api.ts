@@ -55,11 +55,12 @@ export interface Reading {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly defaults: Defaults;
-  readonly book: Book;
+  /** As it is now. */
+  readonly book: () => Book;
 }
 
 export function serveApi(app: FastifyInstance, { store, health, metrics, clock, defaults, book }: Reading): void {
-  app.get('/v1/report', READ, async (request) => buildReport(store, parseRequest(saidOf(request.query), defaults, ''), '', book));
+  app.get('/v1/report', READ, async (request) => buildReport(store, parseRequest(saidOf(request.query), defaults, ''), '', book()));
 
   const answers = onceASecond(clock, () =>
     store.extent().then(() => true, (error: unknown) => {
@@ -101,9 +102,9 @@ export function serveApi(app: FastifyInstance, { store, health, metrics, clock, 
     }
     const seen = remembering(store);
     const all: ReportRequest = { ...parseRequest({}, defaults, ''), ...glanceRange(facts, now, seconds), boundary };
-    const phases = await buildReport(seen, { ...all, by: ['phase'] }, '', book);
+    const phases = await buildReport(seen, { ...all, by: ['phase'] }, '', book());
     const byPhase = boundary === undefined ? withBoundaries(phases, await measureBoundaries(seen, all)) : phases;
-    return glancePage({ window, boundary, byPhase, byDeployment: await buildReport(seen, { ...all, by: ['deployment'] }, '', book) }, nonce);
+    return glancePage({ window, boundary, byPhase, byDeployment: await buildReport(seen, { ...all, by: ['deployment'] }, '', book()) }, nonce);
   }
 }
 

@@ -102,3 +102,6 @@ export async function readBook(file: string, provided: Provided = unknownProvide
   if (reading.faults.length > 0) throw new UsageError(reading.faults.map((fault) => `${file}: ${fault}`));
   return { ...rest, sites: read };
 }
+
+/** The one that a setting names. @throws UsageError */
+export const bookOf = async ({ book }: { readonly book?: string | undefined }): Promise<Book> => (book === undefined ? EMPTY_BOOK : readBook(book));

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
-import { EMPTY_BOOK, readBook, type Book } from '../book/book.js';
+import { bookOf, type Book } from '../book/book.js';
 import { appendStream } from '../ingest/batch-stream.js';
 import type { Report } from '../join/report.js';
 import { buildReport } from '../report/build.js';
@@ -30,8 +30,6 @@ joulesPerPromptToken   J of prefill / prompt tokens computed
 joulesPerOutputToken   J of decode / output tokens
 joulesSavedByCache     cached prompt tokens × joulesPerPromptToken: what they would have cost
 `;
-
-const bookOf = async ({ book }: CollectorSettings): Promise<Book> => (book === undefined ? EMPTY_BOOK : readBook(book));
 
 type Flags = Readonly<Record<string, unknown>>;
 
