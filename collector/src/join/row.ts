@@ -13,6 +13,7 @@ import { lowCoverage, overCoverage } from './flags.js';
 import type { Flag, Row } from './report.js';
 import type { PhaseEnergy } from './phases.js';
 import { uncertaintyOf } from './uncertainty.js';
+import type { Usefulness } from './usefulness.js';
 import type { Judged } from './usefulness-parts.js';
 import { spendingOf } from './waste.js';
 import { UNVALUED, valuedAt, type Valued } from './worth.js';
@@ -150,9 +151,12 @@ function judgedFlags({ requests, byRatio, targeted }: Judged, output: Tokens | n
   return flags;
 }
 
+/** Where no request tells the latency that is asked for, nothing is known of use, which is not "none". */
+const untold = ({ useful, waste: { late, unjudged } }: Usefulness): boolean => unjudged.requests > 0 && useful.requests === 0 && late.requests === 0;
+
 /** Useful output tokens are never more than were made. */
 function usefulTokens({ requests, byRatio }: Judged, output: Tokens | null): Tokens | null {
-  if (!requests && byRatio === null) return null;
+  if (byRatio === null && (!requests || untold(requests))) return null;
   const useful = (requests?.useful.outputTokens ?? 0) + (byRatio ?? 0);
   return tokens(output === null ? useful : Math.min(useful, output));
 }
@@ -205,7 +209,7 @@ export function rowOf(group: Row['group'], facts: GroupFacts, terms: Terms, told
     cachedInput: countedToken.cachedInput,
     cachedInputAll: token.cachedInput,
     useful,
-    usefulRequests: requestsOf(judged.requests?.useful.requests),
+    usefulRequests: useful === null ? null : requestsOf(judged.requests?.useful.requests),
     requests: requestsOf(judged.requests?.all.requests),
     requestOutput: judged.requests ? tokens(judged.requests.all.outputTokens) : null,
   });
