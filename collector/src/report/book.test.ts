@@ -111,6 +111,19 @@ describe('a tariff by time of use', () => {
 const cell = (said: Parameters<typeof requestsFact>[0], ttft?: number, tpot?: number): Slice =>
   requestsFact({ ...said, ...(ttft !== undefined && { ttftBucket: latencyBucket(seconds(ttft)) }), ...(tpot !== undefined && { tpotBucket: latencyBucket(seconds(tpot)) }) });
 
+it('tells the demand of each site and local month apart, at the highest mean power of an interval', async () => {
+  const book = 'sites:\n  east: { tariff: { price: 1, zone: Europe/Berlin, demand: { pricePerKw: 10, interval: 15m, zone: Europe/Berlin } }, pue: 2 }\n';
+  // 900 kJ in 15 min are 1 kW. 23:10 UTC on 31 May is June in Berlin.
+  await given(...([['2026-05-31T10:00Z', 900e3], ['2026-05-31T10:05Z', 900e3], ['2026-05-31T10:20Z', 900e3], ['2026-05-31T23:10Z', 450e3]] as const).map(([from, joules]) => moved(energyFact({ joules, site: 'east' }), from)), moved(energyFact({ joules: 9e9, site: 'west', device: 'b' }), '2026-05-31T10:00Z'));
+  const { demand, total } = await asked(book);
+  expect(demand).toEqual([
+    { site: 'east', month: '2026-05', peakKw: 4, at: '2026-05-31T10:00:00Z', cost: 40, coverage: 1 },
+    { site: 'east', month: '2026-06', peakKw: 1, at: '2026-05-31T23:00:00Z', cost: 10, coverage: 1 },
+  ]);
+  expect(total.costs).toBeNull();
+  expect((await asked(book, { where: 'deployment=chat' })).demand).toBeUndefined();
+});
+
 describe('useful tokens', () => {
   it('are those inside the targets, of the question or of the book, and every waste is priced', async () => {
     await given(

@@ -15,6 +15,7 @@ import { formatTime } from '../join/times.js';
 import { boundariesOf, isWholeNodes, methodsOf, type Boundaries } from './boundaries.js';
 import { withClasses } from './classes.js';
 import { rowsOf, scopeOf, type Asking } from './gather.js';
+import { demandOf } from './demand.js';
 import { missingBatches } from './missing-batches.js';
 import { checkLabels, type ReportRequest } from './request.js';
 
@@ -131,6 +132,7 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
   if (!total) throw new Error('the whole is always a row');
   const own = request.by.length === 0 && request.step === undefined ? all : await rowsOf(asking);
 
+  const demand = await demandOf(plain, request, boundary, book, span);
   const resolution = await store.resolution?.({ kind: 'energy', by: question.by, step: request.step, ...scope });
   const { from = all.bounds?.from, to = all.bounds?.to } = request;
   return {
@@ -143,6 +145,7 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
     ...meanWorth(terms.worth, total),
     currency: book.currency,
     slo: request.slo ? { ttft: request.slo.ttft ?? null, tpot: request.slo.tpot ?? null } : null,
+    ...(demand && { demand }),
     coverage: total.coverage,
     uncertainty: total.uncertainty,
     methods: methodsOf(perMethod),

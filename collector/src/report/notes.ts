@@ -39,4 +39,7 @@ function resolutionLine({ resolution = [] }: Report): string[] {
   return [`Read: ${resolution.map((read) => `${SOURCES[read.resolution]} (${lengthText(read.seconds)})`).join(', ')}.`];
 }
 
-export const noteLines = (report: Report): string[] => [...methodLine(report), ...errorLine(report), ...boundaryLines(report), ...resolutionLine(report)];
+const demandLines = ({ demand = [], currency }: Report): string[] =>
+  demand.map(({ site, month, peakKw, at, cost, coverage }) => `Demand of ${printable(site ?? '(no site)')} in ${month}: ${figure(peakKw)} kW at ${at}, ${figure(cost)} ${currency}, in no cost above (coverage ${percent(coverage)}).`);
+
+export const noteLines = (report: Report): string[] => [...methodLine(report), ...errorLine(report), ...boundaryLines(report), ...demandLines(report), ...resolutionLine(report)];
