@@ -42,7 +42,7 @@ describe('report', () => {
   });
 
   it('ends with 2 and every fault at once, of settings and question alike', async () => {
-    const { code, out, err } = await said(['report', '-', '--store', 'x', '--by', 'cached', '--price', 'free', '--format', 'xml', '--collector', 'nowhere'], { environment: { JOULEBOOK_PUE: '0' } });
+    const { code, out, err } = await said(['report', '-', '--store', 'x', '--by', 'boundary', '--price', 'free', '--format', 'xml', '--collector', 'nowhere'], { environment: { JOULEBOOK_PUE: '0' } });
     expect([code, out]).toEqual([2, '']);
     for (const name of ['--price', 'JOULEBOOK_PUE', '--by', '--format', '--collector', 'FILE and --store and --collector']) expect(err).toContain(`joulebook: ${name}: `);
     expect((await said(['report', '-', '--by', 'qq'], { stdin: ndjson })).code).toBe(2);

@@ -117,8 +117,8 @@ it('tells the demand of each site and local month apart, at the highest mean pow
   await given(...([['2026-05-31T10:00Z', 900e3], ['2026-05-31T10:05Z', 900e3], ['2026-05-31T10:20Z', 900e3], ['2026-05-31T23:10Z', 450e3]] as const).map(([from, joules]) => moved(energyFact({ joules, site: 'east' }), from)), moved(energyFact({ joules: 9e9, site: 'west', device: 'b' }), '2026-05-31T10:00Z'));
   const { demand, total } = await asked(book);
   expect(demand).toEqual([
-    { site: 'east', month: '2026-05', peakKw: 4, at: '2026-05-31T10:00:00Z', cost: 40, coverage: 1 },
-    { site: 'east', month: '2026-06', peakKw: 1, at: '2026-05-31T23:00:00Z', cost: 10, coverage: 1 },
+    { site: 'east', month: '2026-05', peakKw: 4, at: '2026-05-31T10:00:00.000Z', cost: 40, coverage: 1 },
+    { site: 'east', month: '2026-06', peakKw: 1, at: '2026-05-31T23:00:00.000Z', cost: 10, coverage: 1 },
   ]);
   expect(total.costs).toBeNull();
   expect((await asked(book, { where: 'deployment=chat' })).demand).toBeUndefined();
