@@ -8,6 +8,8 @@
  *   409                                 this (stream, sequence) is taken by other content: open a new stream
  *   425 429 503 + Retry-After           not now; send the same again
  *
+ * `POST /v1/outcomes` says what became of requests that were booked (outcomes.ts), and is answered alike.
+ *
  * An agent says in `x-joulebook-sent` (epoch seconds) when it sent, by its own clock: see clock-offsets.ts.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -22,6 +24,7 @@ import { Admission, type AdmissionSettings, type Objection } from './admission.j
 import { readBody } from './body.js';
 import { sentAt, type ClockOffsets } from './clock-offsets.js';
 import type { Metrics } from './metrics.js';
+import { decodeOutcomes } from './outcomes.js';
 import { inLanes, Room, type Lease } from './room.js';
 import type { StoreHealth } from './store-health.js';
 
@@ -55,6 +58,17 @@ interface Arrival {
   /** The handler has it, and gives the room back. */
   handled: boolean;
 }
+
+/** What a body holds, and what is said where the store has other content under its name. */
+interface Kind {
+  readonly decode: (text: string) => Batch;
+  readonly conflict: (batch: Batch) => string;
+}
+const BATCHES: Kind = {
+  decode: decodeBatch,
+  conflict: ({ stream, sequence }) => `Stream ${stream} has sent other content as sequence ${sequence} before, belongs to another node, or has too many gaps; open a new stream.`,
+};
+const CORRECTIONS: Kind = { decode: decodeOutcomes, conflict: () => 'Other outcomes were sent under this id before; give these an id of their own.' };
 
 type Answer = { readonly accepted: true; readonly duplicate: boolean } | Refusal;
 
@@ -99,16 +113,16 @@ export function ingest(app: FastifyInstance, { store, health, metrics, clock, cl
     void reply.code(408).header('connection', 'close').send({ error: 'BODY_TIMEOUT', message: `The body did not arrive within ${settings.bodyTimeout} s; send it again, or a smaller one.` } satisfies Refusal);
   }
 
-  async function decoded(body: unknown, lease: Lease): Promise<Batch | undefined> {
-    if (!Buffer.isBuffer(body) || body.length === 0) throw new TelemetryError('BODY_MISSING', 'The body is empty; send one batch as JSON.', 'discard');
+  async function decoded(body: unknown, lease: Lease, { decode }: Kind): Promise<Batch | undefined> {
+    if (!Buffer.isBuffer(body) || body.length === 0) throw new TelemetryError('BODY_MISSING', 'The body is empty; send JSON.', 'discard');
     return inflating(async () => {
       const text = await readBody(body, settings.maxInflatedBytes);
-      return lease.grow(text.length * BYTES_PER_BYTE) ? decodeBatch(text) : undefined;
+      return lease.grow(text.length * BYTES_PER_BYTE) ? decode(text) : undefined;
     });
   }
 
-  async function accept(request: FastifyRequest, reply: FastifyReply, { lease, at }: Arrival): Promise<Answer> {
-    const batch = await decoded(request.body, lease);
+  async function accept(request: FastifyRequest, reply: FastifyReply, { lease, at }: Arrival, kind: Kind): Promise<Answer> {
+    const batch = await decoded(request.body, lease, kind);
     if (!batch) {
       metrics.batch('busy');
       return retryLater(reply, { error: 'BUSY', message: 'Too much is waiting to be stored; send it again later.' });
@@ -126,7 +140,7 @@ export function ingest(app: FastifyInstance, { store, health, metrics, clock, cl
       if (appended === 'accepted') metrics.slices(batch.slices.length);
       if (appended !== 'conflict') return { accepted: true, duplicate: appended === 'duplicate' };
       void reply.code(409);
-      return { error: 'BATCH_CONFLICT', message: `Stream ${batch.stream} has sent other content as sequence ${batch.sequence} before, belongs to another node, or has too many gaps; open a new stream.` };
+      return { error: 'BATCH_CONFLICT', message: kind.conflict(batch) };
     } catch (error) {
       if (error instanceof TelemetryError && error.remedy === 'discard') throw error;
       health.failed(error);
@@ -151,13 +165,13 @@ export function ingest(app: FastifyInstance, { store, health, metrics, clock, cl
     return { error: 'FOREIGN_NODE', message: `${reply.request.caller?.name ?? 'This sender'} may not write facts of node '${node}'.` };
   }
 
-  app.post('/v1/batches', { config: { needs: 'ingest' }, onRequest: makeRoom }, async (request, reply) => {
+  const takes = (kind: Kind) => async (request: FastifyRequest, reply: FastifyReply): Promise<Answer> => {
     const arrival = arrivals.get(request);
     if (!arrival) throw new Error('a batch has its room before it is read');
     arrival.handled = true;
     const begun = clock.monotonic();
     try {
-      return await accept(request, reply, arrival);
+      return await accept(request, reply, arrival, kind);
     } catch (error) {
       if (!(error instanceof TelemetryError)) throw error;
       metrics.batch('rejected');
@@ -167,5 +181,8 @@ export function ingest(app: FastifyInstance, { store, health, metrics, clock, cl
       arrival.lease.release();
       metrics.ingest(clock.monotonic() - begun);
     }
-  });
+  };
+
+  app.post('/v1/batches', { config: { needs: 'ingest' }, onRequest: makeRoom }, takes(BATCHES));
+  app.post('/v1/outcomes', { config: { needs: 'ingest' }, onRequest: makeRoom }, takes(CORRECTIONS));
 }

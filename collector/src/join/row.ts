@@ -151,6 +151,12 @@ function judgedFlags({ requests, byRatio, targeted }: Judged, output: Tokens | n
   return flags;
 }
 
+/** Corrections of requests that were never booked, or not here. */
+function correctedFlags(requests: GroupFacts['requests']): Flag[] {
+  const below = requests === 'unasked' ? [] : [...requests].filter(([, count]) => count < 0);
+  return below.map(([outcome, count]) => ({ code: 'OUTCOMES_EXCEED_REQUESTS', detail: `More requests were taken from '${outcome}' than were booked as such here: ${-count} too many. Does the correction name another deployment, tenant, model or time than its requests?` }));
+}
+
 /** Where no request tells the latency that is asked for, nothing is known of use, which is not "none". */
 const untold = ({ useful, waste: { late, unjudged } }: Usefulness): boolean => unjudged.requests > 0 && useful.requests === 0 && late.requests === 0;
 
@@ -239,6 +245,7 @@ export function rowOf(group: Row['group'], facts: GroupFacts, terms: Terms, told
       ...(cachedUnknown ? [{ code: 'CACHED_UNKNOWN', detail: 'How many input tokens came from a cache is not known; the ratios are over all input tokens counted.' }] : []),
       ...worthFlags(worth),
       ...judgedFlags(judged, token.output),
+      ...correctedFlags(facts.requests),
       ...lowCoverage(figures.coverage),
       ...overCoverage(figures.coverage),
     ],
