@@ -9,7 +9,7 @@ import { isZone } from '../rates/local-time.js';
 import { always, type Over } from '../rates/pieces.js';
 import { parseSeries } from '../rates/series.js';
 import type { Demand, SiteRates } from '../rates/site-rates.js';
-import { bookSchema, type BookText, type ProviderText, type SeriesFile, type SiteText } from './schema.js';
+import { bookSchema, type BookText, type SeriesFile, type SiteText } from './schema.js';
 
 export interface Book extends Pick<BookText, 'currency' | 'costs' | 'slo' | 'outcomes'> {
   /** By the name of the site; `default` for what has no entry. */
@@ -20,12 +20,8 @@ export const DEFAULT_SITE = 'default';
 /** Nothing is said: energy alone, at PUE 1. */
 export const EMPTY_BOOK: Book = { currency: 'USD', costs: [], slo: [], outcomes: [], sites: new Map() };
 
-/** Series of a provider, as far as they are known here. */
-export type Provided = (provider: ProviderText) => Over<number | null>;
-
 interface Reading {
   readonly folder: string;
-  readonly provided: Provided;
   readonly faults: string[];
 }
 
@@ -69,7 +65,7 @@ type IntensityText = NonNullable<NonNullable<SiteText['carbon']>['location']>;
 async function intensityOf(text: IntensityText | undefined, where: string, reading: Reading): Promise<Over<number | null>> {
   if (text === undefined) return nothing;
   if (typeof text === 'number') return always(text);
-  return 'provider' in text ? reading.provided(text) : fileSeries(text, 0, where, reading);
+  return fileSeries(text, 0, where, reading);
 }
 
 async function siteOf(name: string, text: SiteText, currency: string, reading: Reading): Promise<SiteRates> {
@@ -83,10 +79,8 @@ async function siteOf(name: string, text: SiteText, currency: string, reading: R
   };
 }
 
-const unknownProvider: Provided = () => nothing;
-
 /** @throws UsageError with every fault, each naming its file and entry */
-export async function readBook(file: string, provided: Provided = unknownProvider): Promise<Book> {
+export async function readBook(file: string): Promise<Book> {
   let parsed: unknown;
   try {
     parsed = parseYaml(await readFile(file, 'utf8'));
@@ -96,7 +90,7 @@ export async function readBook(file: string, provided: Provided = unknownProvide
   const result = bookSchema.safeParse(parsed ?? {});
   if (!result.success) throw new UsageError(describeIssues(result.error, file));
   const { sites, ...rest } = result.data;
-  const reading: Reading = { folder: dirname(resolve(file)), provided, faults: [] };
+  const reading: Reading = { folder: dirname(resolve(file)), faults: [] };
   const read = new Map<string, SiteRates>();
   for (const [name, text] of Object.entries(sites)) read.set(name, await siteOf(name, text, rest.currency, reading));
   if (reading.faults.length > 0) throw new UsageError(reading.faults.map((fault) => `${file}: ${fault}`));

@@ -51,9 +51,7 @@ const tariff = z
     if (periods && zone === undefined) context.addIssue({ code: 'custom', path: ['zone'], message: 'hours of the day need one, e.g. Europe/Berlin' });
   });
 
-const provider = z.strictObject({ provider: z.enum(['electricitymaps', 'watttime']), zone: name, url: z.url().optional(), tokenFile: name.optional(), user: name.optional() });
-export type ProviderText = z.infer<typeof provider>;
-const intensity = z.union([amount, z.strictObject({ file: name, column: name.optional(), zone: name.default('UTC') }), provider]);
+const intensity = z.union([amount, series]);
 const site = z.strictObject({
   tariff: tariff.optional(),
   pue: z.union([z.number().min(1, 'must be at least 1'), series]).optional(),
