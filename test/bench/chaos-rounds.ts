@@ -45,6 +45,8 @@ export interface ChaosOptions {
   /** Absent: the embedded store, which dies with its collector. */
   readonly server?: StoreServer;
   readonly programs: Programs;
+  /** Aborted: the round that is under way is the last. */
+  readonly stop?: AbortSignal;
   readonly print: (line: string) => void;
 }
 
@@ -200,9 +202,11 @@ export async function chaosRounds(options: ChaosOptions): Promise<ChaosResult> {
   let now: { readonly batches: number; readonly truth: Totals } = { batches: 0, truth: NOTHING };
   try {
     await chaos.begin();
-    for (let round = 1; round <= options.rounds; round += 1) {
+    let round = 0;
+    for (let last = false; !last; ) {
+      round += 1;
       await chaos.round(round);
-      const last = round === options.rounds;
+      last = round === options.rounds || options.stop?.aborted === true;
       if (!last && round % options.drainEvery !== 0) continue;
       now = await chaos.drain(round);
       options.print(`round ${String(round).padStart(4)}  ${((performance.now() - begun) / 1000).toFixed(0).padStart(4)} s  ${now.batches} batches, ${said(now.truth)}; cuts ${proxy.counts.cuts}, sent again ${proxy.counts.repeats}; lost ${said(chaos.lost)}; double ${said(chaos.double)}`);
@@ -210,7 +214,7 @@ export async function chaosRounds(options: ChaosOptions): Promise<ChaosResult> {
       else chaos.go();
     }
     const { compared, wrong, lost, double, kills, troubles } = chaos;
-    return { rounds: options.rounds, compared, wrong, lost, double, ...now, kills, network: proxy.counts, troubles };
+    return { rounds: round, compared, wrong, lost, double, ...now, kills, network: proxy.counts, troubles };
   } finally {
     await chaos.end();
     await proxy.close();

@@ -1,6 +1,7 @@
 /**
  * Hundreds of rounds of kill -9 of agents, collector and store under load, over a network that cuts and repeats. What the store
- * says must be the generator's truth: to the microjoule, the token and the request.
+ * says must be the generator's truth: to the microjoule, the token and the request. Each store gets its share of the rounds, one
+ * after the other; Ctrl-C ends with the round under way, compared and summed up.
  */
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -16,55 +17,77 @@ const DRAIN_EVERY = 10;
 const LONGEST_MS = 1500;
 
 interface Engine {
+  readonly name: string;
   readonly there: boolean;
+  /** Of the rounds, where all stores take part. */
+  readonly share: number;
   readonly start: () => Promise<TestServer | undefined>;
 }
-const ENGINES: Readonly<Record<string, Engine>> = {
-  duckdb: { there: true, start: () => Promise.resolve(undefined) },
-  influxdb: { there: hasInfluxdb, start: () => startInfluxdb() },
-  victoria: { there: hasVictoria, start: () => startVictoria() },
-};
+const ENGINES: readonly Engine[] = [
+  { name: 'duckdb', there: true, share: 0.5, start: () => Promise.resolve(undefined) },
+  { name: 'influxdb', there: hasInfluxdb, share: 0.25, start: () => startInfluxdb() },
+  { name: 'victoria', there: hasVictoria, share: 0.25, start: () => startVictoria() },
+];
 
 interface Asked {
   readonly rounds: number;
   readonly seed: number;
-  readonly store: string;
+  readonly engines: readonly Engine[];
 }
 
-function asked(options: readonly string[]): Asked & { readonly engine: Engine } {
+function asked(options: readonly string[]): Asked {
   try {
-    const { values } = parseArgs({ args: [...options], options: { rounds: { type: 'string', default: '300' }, seed: { type: 'string' }, store: { type: 'string', default: 'duckdb' } } });
+    const { values } = parseArgs({ args: [...options], options: { rounds: { type: 'string', default: '300' }, seed: { type: 'string' }, store: { type: 'string', default: 'all' } } });
     const [rounds, seed] = [Number(values.rounds), values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed)];
-    const engine = Object.hasOwn(ENGINES, values.store) ? ENGINES[values.store] : undefined;
-    if (engine && rounds >= 1 && rounds <= 10_000 && Number.isSafeInteger(rounds) && Number.isSafeInteger(seed)) return { rounds, seed, store: values.store, engine };
+    const engines = ENGINES.filter(({ name }) => values.store === 'all' || values.store === name);
+    if (engines.length > 0 && rounds >= 1 && rounds <= 10_000 && Number.isSafeInteger(rounds) && Number.isSafeInteger(seed)) return { rounds, seed, engines };
   } catch {
     // Told below, together with values that are none.
   }
-  throw new UsageError([`npm run bench -- chaos [--rounds N] [--seed N] [--store ${Object.keys(ENGINES).join('|')}], with 1 to 10000 rounds`]);
+  throw new UsageError([`npm run bench -- chaos [--rounds N] [--seed N] [--store all|${ENGINES.map(({ name }) => name).join('|')}], with 1 to 10000 rounds`]);
 }
 
 const print = (line: string): void => console.log(line);
 
-/** @returns false where anything was lost, double or said to be wrong */
-export async function chaos(options: readonly string[]): Promise<boolean> {
-  const { rounds, seed, store, engine } = asked(options);
-  if (!engine.there) throw new UsageError([`--store ${store}: its server is not installed`]);
-  print(`${rounds} rounds, store ${store}, seed ${seed}; ${cpus().length} CPUs, load ${loadavg().map((each) => each.toFixed(1)).join(' ')}`);
-  const server = await engine.start();
+async function chaosOf({ name, start }: Engine, rounds: number, seed: number, stop: AbortSignal): Promise<boolean> {
+  print(`${rounds} rounds, store ${name}, seed ${seed}; ${cpus().length} CPUs, load ${loadavg().map((each) => each.toFixed(1)).join(' ')}`);
+  const server = await start();
   try {
     const begun = performance.now();
-    const result = await chaosRounds({ rounds, seed, drainEvery: DRAIN_EVERY, longestMs: LONGEST_MS, programs: PROGRAMS, print, ...(server && { server }) });
+    const result = await chaosRounds({ rounds, seed, drainEvery: DRAIN_EVERY, longestMs: LONGEST_MS, programs: PROGRAMS, stop, print, ...(server && { server }) });
     const { network: { requests, cuts, repeats, duplicates } } = result;
     print(`
-rounds     ${result.rounds} in ${((performance.now() - begun) / 60_000).toFixed(1)} min
+store      ${name}
+rounds     ${result.rounds} of ${rounds} in ${((performance.now() - begun) / 60_000).toFixed(1)} min
 killed     ${Object.entries(result.kills).filter(([, count]) => count > 0).map(([victim, count]) => `${victim} ${count}`).join('; ')}
 network    ${requests} requests, ${cuts} cuts, ${repeats} sent again, ${duplicates} answered as duplicates
 truth      ${result.batches} batches: ${said(result.truth)}
 lost       ${said(result.lost)}
 double     ${said(result.double)}
-wrong      ${result.wrong} of ${result.compared} comparisons, ${result.troubles.length} other troubles`);
+wrong      ${result.wrong} of ${result.compared} comparisons, ${result.troubles.length} other troubles
+`);
     return result.wrong === 0 && result.troubles.length === 0;
   } finally {
     await server?.stop();
+  }
+}
+
+/** @returns false where anything was lost, double or said to be wrong, or a store could not take part */
+export async function chaos(options: readonly string[]): Promise<boolean> {
+  const { rounds, seed, engines } = asked(options);
+  const absent = engines.filter(({ there }) => !there).map(({ name }) => name);
+  if (absent.length > 0) throw new UsageError([`--store: the server of ${absent.join(' and ')} is not installed; name another store, or install it`]);
+  const stop = new AbortController();
+  const interrupted = (): void => {
+    print('ending with this round; Ctrl-C again ends at once and leaves what was started');
+    stop.abort();
+  };
+  process.once('SIGINT', interrupted);
+  try {
+    let good = true;
+    for (const engine of engines) if (!stop.signal.aborted) good = (await chaosOf(engine, engines.length === 1 ? rounds : Math.ceil(rounds * engine.share), seed, stop.signal)) && good;
+    return good;
+  } finally {
+    process.off('SIGINT', interrupted);
   }
 }
