@@ -1,7 +1,7 @@
 /** Sums as SQL. Text from outside is always bound, never spliced; only names from fixed lists are spliced. */
 import type { DuckDBValue } from '@duckdb/node-api';
 import { epochMicros, seconds, type Seconds } from '@joulebook/shared/units.js';
-import { planOf, type Level, type Plan, type Segment, type Standing } from './levels.js';
+import { commonStep, planOf, type Level, type Plan, type Segment, type Standing } from './levels.js';
 import { METERED, UNSTATED } from './rollup-schema.js';
 import { CELL_MICROS, filtersIn, groupingOf, nameOf, perCell, type Grouping } from './walls.js';
 import { divides, type Dimension, type FactKind, type FactSums, type Filter, type GroupSum, type Key, type RequestCounts, type SumQuery } from './store.js';
@@ -172,9 +172,6 @@ export interface Sources {
   readonly walls: Plan;
   readonly grouping: Grouping | undefined;
 }
-
-/** The longest that divides both. */
-const commonStep = (one: number, other: number): number => (other === 0 ? one : commonStep(other, one % other));
 
 export function sourcesOf(query: SumQuery<FactKind>, standing: Standing): Sources {
   const grouping = groupingOf(query);

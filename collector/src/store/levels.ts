@@ -55,6 +55,9 @@ const FOREVER = Number.MAX_SAFE_INTEGER;
 
 export const cellOf = (micros: number, level: Pick<Level, 'micros'>): number => Math.floor(micros / level.micros) * level.micros;
 
+/** The longest that divides both; of 0 and another the other. */
+export const commonStep = (one: number, other: number): number => (other === 0 ? one : commonStep(other, one % other));
+
 /** Neighbouring cells as one range. */
 export function runsOf(cells: readonly number[], length: number): Range[] {
   const runs: { from: number; to: number }[] = [];

@@ -6,6 +6,7 @@
  *     answered  by deployment, tariffPeriod       chat off-peak ──────────┘   │ chat peak ─┴─ …
  */
 import { epochMicros, seconds, type EpochMicros } from '@joulebook/shared/units.js';
+import { commonStep } from './levels.js';
 import { divides, type EnergySums, type FactKind, type FactSums, type GroupSum, type Key, type MeteredRequests, type RequestCounts, type Store, type SumQuery } from './store.js';
 
 export const TIME_KEYS = ['tariffPeriod', 'loadBand'] as const;
@@ -46,14 +47,12 @@ export const ADDED: { readonly [K in FactKind]: (a: FactSums[K], b: FactSums[K])
   flag: (a, b) => ({ ...a, details: Math.max(a.details, b.details), count: a.count + b.count, countOf: a.countOf + b.countOf, of: a.of + b.of }),
 };
 
-const greatestCommon = (one: number, other: number): number => (other === 0 ? one : greatestCommon(other, one % other));
-
 const codeOf = (sums: object): string => ('code' in sums && 'detail' in sums ? `${String(sums.code)} ${String(sums.detail)}` : '');
 
 async function summed<K extends FactKind>(store: Store, query: SumQuery<K>, classes: readonly TimeClasses[]): Promise<readonly GroupSum<K>[]> {
   const plain = query.by.filter((key) => !isTimeKey(key));
   const asked: readonly Key[] = [...plain, 'site'];
-  const step = epochMicros(classes.map(({ grid }) => grid).reduce<number>(greatestCommon, query.step ?? 0));
+  const step = epochMicros(classes.map(({ grid }) => grid).reduce<number>(commonStep, query.step ?? 0));
   const kept = query.where.filter(({ key }) => isTimeKey(key));
   const found = await store.sum({ ...query, by: asked, step, where: query.where.filter(({ key }) => !isTimeKey(key)) });
   const groups = new Map<string, GroupSum<K>>();
