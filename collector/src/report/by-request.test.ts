@@ -65,7 +65,7 @@ describe('by request', () => {
     expect(joulesBy(report)).toEqual({ 'r-9': 20, 'r-10': 50, '(other requests)': 5, '(active)': 4, '(idle)': 15, '(unknown)': 6 });
     addsUp(report);
     expect(rowFor(report, 'r-10')).toMatchObject({
-      tokens: { input: 600, cachedInput: 200, output: 60, useful: null }, requests: { ok: 1, aborted: 0, failed: 0 }, joulesPerToken: 50 / 60, energyCost: 50e-6, uncertainty: null,
+      tokens: { input: 600, cachedInput: 200, output: 60, useful: 60 }, requests: { ok: 1, aborted: 0, failed: 0 }, joulesPerToken: 50 / 60, energyCost: 50e-6, uncertainty: null,
       joulesPerPromptToken: 20 / 400, joulesPerOutputToken: 0.5, joulesSavedByCache: 10, modelledJoules: null, seconds: null, watts: null, coverage: null, from: iso(0), to: iso(1), flags: [],
     });
     expect(rowFor(report, 'r-9')).toMatchObject({ requests: { ok: 0, aborted: 1, failed: 0 }, joulesSavedByCache: 0, from: iso(3) });

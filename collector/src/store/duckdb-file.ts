@@ -13,6 +13,7 @@ import { copyStore, exportFacts } from './duckdb-export.js';
 import { extentOf, labelsOf } from './duckdb-look.js';
 import { isWallTimeByCell, readGroup, sourcesOf, sumStatement } from './duckdb-sum.js';
 import { loadLedger, verdictOn, writeLosses, type Written } from './duckdb-ledger.js';
+import { loadFacts, type FactFiles } from './duckdb-load.js';
 import { loadWriters } from './duckdb-writers.js';
 import { Ledger } from './ledger.js';
 import { resolutionOf } from './levels.js';
@@ -49,6 +50,8 @@ export interface Opening {
   /** A file path, or `:memory:`. */
   readonly path: string;
   readonly readOnly: boolean;
+  /** Of a store in memory: files of facts to begin with. */
+  readonly facts?: FactFiles | undefined;
 }
 
 /** As much as a batch has; nobody reads it. Two transactions: what is written and deleted in one leaves no trace on the disk. */
@@ -117,6 +120,7 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Du
   let ledger = new Ledger();
   try {
     await migrate(writer, path, readOnly);
+    if (opening.facts) await loadFacts(writer, opening.facts);
     ledger = await loadLedger(writer);
     if (!readOnly) writers = await loadWriters(writer);
   } catch (error) {
