@@ -4,6 +4,7 @@
  * short where its window begins and ends. Facts only ever add up; every figure is a ratio of sums.
  */
 import { z } from 'zod';
+import { compiled } from './compiled.js';
 import { inUnit, seconds, type EpochMicros, type Microjoules, type Seconds } from './units.js';
 
 export const PHASES = ['prefill', 'decode', 'active', 'idle', 'unknown'] as const;
@@ -152,19 +153,33 @@ export const flagSlice = z.strictObject({
 /** An agent rounds the ends of an error apart, and carries what is left: they may cross by millionths of a joule. Refusing such a fact would lose its batch. */
 const ENDS_ROUNDED = 1_000_000;
 
-type Fault = (field: string, message: string) => void;
-function checkEnergy({ microjoules, modelledMicrojoules, lowMicrojoules, highMicrojoules }: z.infer<typeof energySlice>, fault: Fault): void {
-  if (modelledMicrojoules > microjoules) fault('modelledMicrojoules', 'is a part of microjoules and must not be more');
-  if (lowMicrojoules !== undefined && highMicrojoules !== undefined && lowMicrojoules - highMicrojoules > ENDS_ROUNDED) fault('lowMicrojoules', 'must not be more than highMicrojoules');
+type Fault = readonly [field: string, message: string];
+function energyFaults({ microjoules, modelledMicrojoules, lowMicrojoules, highMicrojoules }: z.infer<typeof energySlice>): Fault[] {
+  const faults: Fault[] = [];
+  if (modelledMicrojoules > microjoules) faults.push(['modelledMicrojoules', 'is a part of microjoules and must not be more']);
+  if (lowMicrojoules !== undefined && highMicrojoules !== undefined && lowMicrojoules - highMicrojoules > ENDS_ROUNDED) faults.push(['lowMicrojoules', 'must not be more than highMicrojoules']);
+  return faults;
 }
 
-export const slice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]).check(({ value: fact, issues }) => {
-  const fault: Fault = (field, message) => void issues.push({ code: 'custom', path: [field], message, input: fact });
-  if (fact.to < fact.from) fault('to', 'must not be before from');
+const anySlice = z.discriminatedUnion('kind', [energySlice, tokensSlice, requestsSlice, gaugeSlice, flagSlice]);
+
+/** Of fields that are each right by themselves. */
+function faultsOf(fact: z.infer<typeof anySlice>): Fault[] {
+  const faults: Fault[] = fact.kind === 'energy' ? energyFaults(fact) : [];
+  if (fact.to < fact.from) faults.push(['to', 'must not be before from']);
   // A flag may tell of a month; a measured fact of such a length would keep every other writer of its time apart.
-  if (fact.kind !== 'flag' && fact.to - fact.from > LONGEST_SECONDS * 1e6) fault('to', `must be at most ${LONGEST_SECONDS} s (10 days) after from`);
-  if (fact.kind === 'energy') checkEnergy(fact, fault);
+  if (fact.kind !== 'flag' && fact.to - fact.from > LONGEST_SECONDS * 1e6) faults.push(['to', `must be at most ${LONGEST_SECONDS} s (10 days) after from`]);
+  return faults;
+}
+
+export const slice = anySlice.check(({ value: fact, issues }) => {
+  for (const [field, message] of faultsOf(fact)) issues.push({ code: 'custom', path: [field], message, input: fact });
 });
+
+const SHAPES = new Map<unknown, (fact: unknown) => boolean>(anySlice.options.map((option) => [option.shape.kind.value, compiled(option)]));
+const hasShape = (fact: unknown): fact is Slice => typeof fact === 'object' && fact !== null && 'kind' in fact && SHAPES.get(fact.kind)?.(fact) === true;
+/** Is what `slice` takes, as far as its texts are well-formed: a quick yes (compiled.ts). */
+export const isSlice = (fact: unknown): fact is Slice => hasShape(fact) && faultsOf(fact).length === 0;
 export type EnergySlice = z.infer<typeof energySlice>;
 export type TokensSlice = z.infer<typeof tokensSlice>;
 export type RequestsSlice = z.infer<typeof requestsSlice>;

@@ -13,12 +13,13 @@
  * An agent says in `x-joulebook-sent` (epoch seconds) when it sent, by its own clock: see clock-offsets.ts.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { decodeBatch, type Batch } from '@joulebook/shared/batch.js';
+import { decodeBatch, encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Instant } from '@joulebook/shared/units.js';
 import { mayWrite, senderOf } from '../access/caller.js';
 import type { Refusal } from '../access/refusal.js';
+import type { Written } from '../store/ledger.js';
 import type { Store } from '../store/store.js';
 import { Admission, type AdmissionSettings, type Objection } from './admission.js';
 import { readBody } from './body.js';
@@ -61,14 +62,15 @@ interface Arrival {
 
 /** What a body holds, and what is said where the store has other content under its name. */
 interface Kind {
-  readonly decode: (text: string) => Batch;
+  readonly decode: (text: string) => Written;
   readonly conflict: (batch: Batch) => string;
 }
+const writtenAs = (batch: Batch): Written => ({ batch, text: encodeBatch(batch) });
 const BATCHES: Kind = {
-  decode: decodeBatch,
+  decode: (text) => ({ batch: decodeBatch(text), text }),
   conflict: ({ stream, sequence }) => `Stream ${stream} has sent other content as sequence ${sequence} before, belongs to another node, or has too many gaps; open a new stream.`,
 };
-const CORRECTIONS: Kind = { decode: decodeOutcomes, conflict: () => 'Other outcomes were sent under this id before; give these an id of their own.' };
+const CORRECTIONS: Kind = { decode: (text) => writtenAs(decodeOutcomes(text)), conflict: () => 'Other outcomes were sent under this id before; give these an id of their own.' };
 
 type Answer = { readonly accepted: true; readonly duplicate: boolean } | Refusal;
 
@@ -113,7 +115,7 @@ export function ingest(app: FastifyInstance, { store, health, metrics, clock, cl
     void reply.code(408).header('connection', 'close').send({ error: 'BODY_TIMEOUT', message: `The body did not arrive within ${settings.bodyTimeout} s; send it again, or a smaller one.` } satisfies Refusal);
   }
 
-  async function decoded(body: unknown, lease: Lease, { decode }: Kind): Promise<Batch | undefined> {
+  async function decoded(body: unknown, lease: Lease, { decode }: Kind): Promise<Written | undefined> {
     if (!Buffer.isBuffer(body) || body.length === 0) throw new TelemetryError('BODY_MISSING', 'The body is empty; send JSON.', 'discard');
     return inflating(async () => {
       const text = await readBody(body, settings.maxInflatedBytes);
@@ -122,19 +124,20 @@ export function ingest(app: FastifyInstance, { store, health, metrics, clock, cl
   }
 
   async function accept(request: FastifyRequest, reply: FastifyReply, { lease, at }: Arrival, kind: Kind): Promise<Answer> {
-    const batch = await decoded(request.body, lease, kind);
-    if (!batch) {
+    const written = await decoded(request.body, lease, kind);
+    if (!written) {
       metrics.batch('busy');
       return retryLater(reply, { error: 'BUSY', message: 'Too much is waiting to be stored; send it again later.' });
     }
+    const { batch, text } = written;
     if (!mayWrite(request, batch.node)) return foreignNode(reply, batch.node);
     const sent = sentAt(request.headers['x-joulebook-sent']);
     if (sent !== undefined) clocks.heard(batch.node, sent, at);
     try {
       const objection = admission.objection(batch, at);
       // What was stored before stays stored: its sender is to forget it, not to count it as lost.
-      if (objection && (await store.seen(batch)) !== 'duplicate') return objectTo(reply, objection);
-      const appended = await store.append(batch);
+      if (objection && (await store.seen(batch, text)) !== 'duplicate') return objectTo(reply, objection);
+      const appended = await store.append(batch, text);
       health.stored();
       metrics.batch(appended);
       if (appended === 'accepted') metrics.slices(batch.slices.length);

@@ -12,10 +12,10 @@ import { inGroups } from './group-commit.js';
 import { copyStore, exportFacts } from './duckdb-export.js';
 import { extentOf, labelsOf } from './duckdb-look.js';
 import { isWallTimeByCell, readGroup, sourcesOf, sumStatement } from './duckdb-sum.js';
-import { loadLedger, verdictOn, writeLosses, type Written } from './duckdb-ledger.js';
 import { loadFacts, type FactFiles } from './duckdb-load.js';
+import { loadLedger, verdictOn, writeLosses } from './duckdb-ledger.js';
 import { loadWriters } from './duckdb-writers.js';
-import { Ledger } from './ledger.js';
+import { Ledger, type Written } from './ledger.js';
 import { resolutionOf } from './levels.js';
 import { migrate } from './migrations.js';
 import { retain } from './retention.js';
@@ -38,12 +38,14 @@ const MEMORY_SHARE = 0.5;
 const MOST_MEMORY = 2 * 2 ** 30;
 const memoryLimit = (): string => `${Math.floor(Math.min(MOST_MEMORY, MEMORY_SHARE * totalmem()) / 2 ** 20)}MiB`;
 
-/** What `encodeBatch` made of a batch that was checked. */
+/** The text of a batch that was checked. */
 const asWritten = z.custom<Batch>();
+const read = (text: string): Written => ({ batch: asWritten.parse(JSON.parse(text)), text });
 
 /** A batch comes from another thread as its text: copying the objects costs more than writing and reading them, and the ledger hashes the text. */
 export interface DuckdbFile extends EmbeddedStore {
   appendText(text: string): Promise<Appended>;
+  seenText(text: string): ReturnType<EmbeddedStore['seen']>;
 }
 
 export interface Opening {
@@ -141,9 +143,10 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Du
   const now = (): EpochMicros => toEpochMicros(clock.wall());
 
   return {
-    append: (batch) => append({ batch, text: encodeBatch(batch) }),
-    appendText: (text) => append({ batch: asWritten.parse(JSON.parse(text)), text }),
-    seen: (batch) => writing(() => verdictOn(writer, ledger, batch)),
+    append: (batch, text = encodeBatch(batch)) => append({ batch, text }),
+    appendText: (text) => append(read(text)),
+    seen: (batch, text = encodeBatch(batch)) => writing(() => verdictOn(writer, ledger, { batch, text })),
+    seenText: (text) => writing(() => verdictOn(writer, ledger, read(text))),
     streams: () => writing(async () => ledger.seen()),
     markLost: (losses) => writing(() => writeLosses(writer, ledger, losses, now())),
     probe: () => writing(() => writeFiller(writer)),

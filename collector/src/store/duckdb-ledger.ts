@@ -15,9 +15,9 @@
  */
 import { createHash } from 'node:crypto';
 import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
-import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
+import type { Batch } from '@joulebook/shared/batch.js';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
-import { Ledger, type Loss, type Lost, type Run, type Span, type StreamRuns } from './ledger.js';
+import { Ledger, type Loss, type Lost, type Run, type Span, type StreamRuns, type Written } from './ledger.js';
 
 const PAGE_BATCHES = 256;
 const PAGES_WITH_HASHES = 512;
@@ -31,12 +31,6 @@ export interface Entry {
   /** The time its facts span; null without any. */
   readonly from: number | null;
   readonly to: number | null;
-}
-
-/** A batch with its text, as `encodeBatch` makes it. */
-export interface Written {
-  readonly batch: Batch;
-  readonly text: string;
 }
 
 export function entryOf({ batch, text }: Written): Entry {
@@ -155,9 +149,9 @@ async function pairUp(connection: DuckDBConnection, stream: string): Promise<num
 }
 
 /** For callers that only ask. */
-export async function verdictOn(connection: DuckDBConnection, ledger: Ledger, batch: Batch): Promise<'duplicate' | 'conflict' | null> {
-  if (!ledger.holds(batch.stream, batch.sequence)) return null;
-  return (await isSame(connection, entryOf({ batch, text: encodeBatch(batch) }))) ? 'duplicate' : 'conflict';
+export async function verdictOn(connection: DuckDBConnection, ledger: Ledger, written: Written): Promise<'duplicate' | 'conflict' | null> {
+  if (!ledger.holds(written.batch.stream, written.batch.sequence)) return null;
+  return (await isSame(connection, entryOf(written))) ? 'duplicate' : 'conflict';
 }
 
 /** A row of the ledger, in the order of its columns. */

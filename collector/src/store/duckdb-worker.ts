@@ -1,5 +1,4 @@
 /** The thread that DuckDB lives in: its appender is synchronous and would stall HTTP. One message in, one reply out. */
-import type { Batch } from '@joulebook/shared/batch.js';
 import { systemClock } from '@joulebook/shared/clock.js';
 import { answerCalls } from '@joulebook/shared/thread.js';
 import { openDuckdbFile, type DuckdbFile, type Opening } from './duckdb-file.js';
@@ -11,8 +10,7 @@ import type { RetentionPolicy } from './retention.js';
 
 export type Request =
   | { readonly method: 'open'; readonly opening: Opening }
-  | { readonly method: 'append'; readonly text: string }
-  | { readonly method: 'seen'; readonly batch: Batch }
+  | { readonly method: 'append' | 'seen'; readonly written: string }
   | { readonly method: 'sum' | 'resolution'; readonly query: SumQuery<FactKind> }
   | { readonly method: 'extent'; readonly before: EpochMicros | undefined }
   | { readonly method: 'rollUp'; readonly seconds: number }
@@ -36,9 +34,9 @@ async function answer(call: Request): Promise<unknown> {
   const opened = await store;
   switch (call.method) {
     case 'append':
-      return opened.appendText(call.text);
+      return opened.appendText(call.written);
     case 'seen':
-      return opened.seen(call.batch);
+      return opened.seenText(call.written);
     case 'sum':
       return opened.sum(call.query);
     case 'resolution':

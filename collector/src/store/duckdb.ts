@@ -37,8 +37,8 @@ async function openInThread(opening: Opening, file: URL): Promise<EmbeddedStore>
     throw error;
   }
   return {
-    append: (batch) => call<Appended>({ method: 'append', text: encodeBatch(batch) }),
-    seen: (batch) => call<'duplicate' | 'conflict' | null>({ method: 'seen', batch }),
+    append: (batch, written = encodeBatch(batch)) => call<Appended>({ method: 'append', written }),
+    seen: (batch, written = encodeBatch(batch)) => call<'duplicate' | 'conflict' | null>({ method: 'seen', written }),
     streams: () => call<readonly StreamSeen[]>({ method: 'streams' }),
     markLost: (losses) => call<undefined>({ method: 'markLost', losses }),
     probe: () => call<undefined>({ method: 'probe' }),

@@ -11,7 +11,14 @@
  *
  * Contents are not kept here but beside the facts (duckdb-ledger.ts).
  */
+import type { Batch } from '@joulebook/shared/batch.js';
 import type { EpochMicros } from '@joulebook/shared/units.js';
+
+/** A batch with its text as its sender wrote it: by that, its content is the same as another's or not. */
+export interface Written {
+  readonly batch: Batch;
+  readonly text: string;
+}
 
 /** Both ends included. */
 export interface Run {

@@ -10,9 +10,9 @@ export function remembering(store: Store): Store {
   let labels: Promise<readonly string[]> | undefined;
   let streams: Promise<readonly StreamSeen[]> | undefined;
   return {
-    append: (batch) => store.append(batch),
+    append: (batch, written) => store.append(batch, written),
     ...(store.resolution && { resolution: store.resolution }),
-    seen: (batch) => store.seen(batch),
+    seen: (batch, written) => store.seen(batch, written),
     streams: () => (streams ??= store.streams()),
     markLost: (losses) => store.markLost(losses),
     probe: () => store.probe(),

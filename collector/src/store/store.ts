@@ -241,10 +241,11 @@ export interface Store {
   /**
    * Exactly once by (stream, sequence). When it answers `accepted` the facts are durable. Energy of a device that another
    * stream wrote for the same time is kept apart, in no sum, and flagged DUPLICATE_DEVICE. Throws where storing failed; then nothing was stored.
+   * @param written the batch as its sender wrote it, which tells its content from another; by default as `encodeBatch` writes it
    */
-  append(batch: Batch): Promise<Appended>;
+  append(batch: Batch, written?: string): Promise<Appended>;
   /** What `append` would answer for a batch whose (stream, sequence) is known; null for one that is not. Changes nothing. */
-  seen(batch: Batch): Promise<'duplicate' | 'conflict' | null>;
+  seen(batch: Batch, written?: string): Promise<'duplicate' | 'conflict' | null>;
   /** Which sequences of each stream it has and lacks, by node and stream. */
   streams(): Promise<readonly StreamSeen[]>;
   /** Sequences that will not come: they are missing no more, and told as lost for ever. Durable when it returns. */

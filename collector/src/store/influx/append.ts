@@ -3,6 +3,7 @@ import { epochMicros, toEpochMicros } from '@joulebook/shared/units.js';
 import type { Batch } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
+import type { Written } from '../ledger.js';
 import type { Appended } from '../store.js';
 import type { Engine } from './engine.js';
 import { claimPoint, commitPoint, hashOf, keyOf } from './commits.js';
@@ -20,9 +21,9 @@ interface Entry {
 const notKept = (what: string): TelemetryError => new TelemetryError('STORE_LOST_POINTS', `The store answered that it has ${what}, and does not give them back; it may have been restarted, be full, or keep less than the facts' age.`, 'retry');
 
 /** @throws TelemetryError (`discard`) for a fact that the server would not keep as it is */
-function entryOf(engine: Engine, batch: Batch): Entry {
+function entryOf(engine: Engine, { batch, text }: Written): Entry {
   const points = pointsOf(batch);
-  const hash = hashOf(batch);
+  const hash = hashOf(text);
   for (const point of [...points, commitPoint({ batch, hash }, '', epochMicros(0))]) {
     const objection = engine.objection(point);
     if (objection !== undefined) throw new TelemetryError('FACT_TOO_WIDE', `A fact of kind ${point.measurement} can't be stored: ${objection}. Give it fewer or shorter labels.`, 'discard');
@@ -55,7 +56,7 @@ async function readBack(engine: Engine, entries: readonly Entry[]): Promise<Map<
 const fieldsOf = ({ points }: Entry): number => points.reduce((sum, { fields }) => sum + Object.keys(fields).length, 0);
 
 /** @param collector tells this process from every other that writes to the server */
-export function appender(engine: Engine, collector: string, clock: Clock): (batches: readonly Batch[]) => Promise<Appended[]> {
+export function appender(engine: Engine, collector: string, clock: Clock): (batches: readonly Written[]) => Promise<Appended[]> {
   let last = 0;
   /** Later than any before: the order of commits is the order in which batches are judged. */
   const nextMoment = () => epochMicros((last = Math.max(last + 1, toEpochMicros(clock.wall()))));
@@ -116,7 +117,7 @@ export function appender(engine: Engine, collector: string, clock: Clock): (batc
   }
 
   return async (batches) => {
-    const entries = batches.map((batch) => entryOf(engine, batch));
+    const entries = batches.map((written) => entryOf(engine, written));
     const era = await engine.era();
     ledger.begin(era);
     const known = await looked(entries);

@@ -1,9 +1,10 @@
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Batch } from '@joulebook/shared/batch.js';
+import { encodeBatch, type Batch } from '@joulebook/shared/batch.js';
 import { systemClock } from '@joulebook/shared/clock.js';
 import { UsageError } from '@joulebook/shared/errors.js';
+import type { Written } from '../ledger.js';
 import { batchOf, energyFact, flagFact, requestsFact, tokensFact } from '../sample-facts.js';
 import { inBoundary, type Store } from '../store.js';
 import { joulesIn, tokensIn } from '../writers-contract.js';
@@ -22,6 +23,7 @@ import { openVictoria, victoriaDialect } from './victoria.js';
 
 const open = (address: string): Promise<Store> => openInflux(address, { clock: systemClock });
 const numbered = (sequence: number): Batch => batchOf([energyFact({ from: sequence * 10, joules: sequence + 0.25 }), tokensFact({ from: sequence * 10, count: sequence })], { sequence });
+const written = (sequence: number): Written => ({ batch: numbered(sequence), text: encodeBatch(numbered(sequence)) });
 
 async function victoria(address: string): Promise<Engine> {
   const server = serverOf(address, undefined);
@@ -165,8 +167,8 @@ describe.skipIf(!hasVictoria)(`VictoriaMetrics as it is not fit for a store${unl
     withServer([], async (address, server) => {
       const engine = await victoria(address);
       const dying = { ...engine, durable: () => server.killAndRestart().then(() => engine.durable()) };
-      await expect(appender(dying, 'c1', systemClock)([numbered(1)])).rejects.toMatchObject({ code: 'STORE_RESTARTED', remedy: 'retry' });
-      expect(await appender(engine, 'c2', systemClock)([numbered(1)])).toEqual(['accepted']);
+      await expect(appender(dying, 'c1', systemClock)([written(1)])).rejects.toMatchObject({ code: 'STORE_RESTARTED', remedy: 'retry' });
+      expect(await appender(engine, 'c2', systemClock)([written(1)])).toEqual(['accepted']);
       const store = await open(address);
       expect([await tokensIn(store), await joulesIn(store)]).toEqual([1, 1.25]);
       await store.close();

@@ -8,6 +8,7 @@
  *            took in is seen within 2 s
  */
 import { randomBytes } from 'node:crypto';
+import { encodeBatch } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import { epochMicros, toEpochMicros, type EpochMicros } from '@joulebook/shared/units.js';
@@ -64,20 +65,20 @@ export async function openInflux(place: string, { readOnly = false, token, clock
   const engine = await engineOf(serverOf(place, token));
   if (!readOnly) await probe(engine, clock);
   const views = new Views(engine, clock);
-  const group = inGroups(appender(engine, randomBytes(4).toString('hex'), clock), ({ slices }) => slices.length);
+  const group = inGroups(appender(engine, randomBytes(4).toString('hex'), clock), ({ batch }) => batch.slices.length);
 
   return {
     append: readOnly
       ? refuse
-      : async (batch): Promise<Appended> => {
-          const appended = await group(batch);
+      : async (batch, text = encodeBatch(batch)): Promise<Appended> => {
+          const appended = await group({ batch, text });
           if (appended === 'accepted') views.outdate();
           return appended;
         },
-    async seen(batch) {
+    async seen(batch, text = encodeBatch(batch)) {
       await engine.visible();
       const committed = (await new Entries(engine).lookUp([batch], clock.wall() * 1000)).get(keyOf(batch))?.committed;
-      return committed === undefined ? null : committed === hashOf(batch) ? 'duplicate' : 'conflict';
+      return committed === undefined ? null : committed === hashOf(text) ? 'duplicate' : 'conflict';
     },
     async streams() {
       const ledger = new Ledger();
