@@ -66,9 +66,10 @@ it('waits a moment for more where several send', async () => {
   expect(await sendingWhile(3, [{ during: 'rest', sequence: 3 }])).toEqual({ groups: [[0], [1, 2, 3]], rests: 2 });
 });
 
+const large = (): number => 2000;
+
 it('does not wait where many go together anyway', async () => {
   expect((await sendingWhile(100, [])).rests).toBe(1);
-  const large = (): number => 2000;
   expect((await sendingWhile(3, [], large)).rests).toBe(0);
 });
 
