@@ -98,8 +98,9 @@ function filters(reading: Reading): Filter[] {
 }
 
 function filterValue(reading: Reading, wanted: Key, text: string): string | undefined {
-  if (!isBandKey(wanted)) return text;
-  return parseBand(wanted, text) ?? reading.fault('where', `'${text}' is no ${wanted}; write a band as a report shows it (512–1023), or a number in it`);
+  if (isBandKey(wanted)) return parseBand(wanted, text) ?? reading.fault('where', `'${text}' is no ${wanted}; write a band as a report shows it (512–1023), or a number in it`);
+  // A label may be empty; names are not, so that this would keep nothing.
+  return text === '' && typeof wanted === 'string' ? reading.fault('where', `'${wanted}=' names no ${wanted}; ask ${reading.prefix}by ${wanted} to see what carries none`) : text;
 }
 
 /** A request runs on several GPUs at once, and its facts say what it drew on all of them. */
