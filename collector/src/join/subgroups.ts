@@ -28,7 +28,8 @@ export function partsOf<K extends FactKind>(sums: readonly GroupSum<K>[], width:
   const groups = new Map<string, Part<K>[]>();
   for (const sum of sums) {
     const key = identity({ step: sum.step, values: sum.values.slice(0, width) });
-    const part: Part<K> = { sum, said: (name) => sum.values[width + names.indexOf(name)] ?? null };
+    // A key that was not asked for says nothing: before the first of `extra` are the row's own.
+    const part: Part<K> = { sum, said: (name) => (names.includes(name) ? (sum.values[width + names.indexOf(name)] ?? null) : null) };
     const found = groups.get(key);
     if (found) found.push(part);
     else groups.set(key, [part]);

@@ -164,6 +164,11 @@ describe('useful tokens', () => {
     expect(codes(rowFor(report, 'deployment', 'a'))).toContain('USEFUL_FROM_RATIOS');
   });
 
+  it('are judged without latencies where no target asks for them, whatever the rows are called', async () => {
+    await given(energyFact({ labels: { batch: '8' } }), tokensFact({ count: 10, labels: { batch: '8' } }), requestsFact({ outputTokens: 10, labels: { batch: '8' } }));
+    expect((await asked('{}', { by: 'batch' })).rows).toMatchObject([{ group: { batch: '8' }, tokens: { useful: 10 }, ttft: null, tpot: null }]);
+  });
+
   it('are not told by latencies that no fact has', async () => {
     await given(energyFact(), tokensFact({ count: 10 }), cell({ requests: 1, outputTokens: 10 }));
     const { total } = await asked('{}', { slo: 'ttft=1s' });
