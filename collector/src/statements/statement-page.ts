@@ -8,7 +8,7 @@ export const bar = (value: number | null, most: number, kind: 'more' | 'less' | 
 export const PRINT_STYLE = `
 h2 { border-top: 2px solid #8886; padding-top: 1rem; } h3 { margin: 1rem 0 .25rem; } ul { margin: .25rem 0; padding-left: 1.25rem; }
 thead th { white-space: normal; vertical-align: bottom; } tfoot th, tfoot td { border-top: 2px solid #8886; font-weight: 700; }
-tbody th { font-weight: 400; min-width: 7rem; } dl.figures { grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); } .bar { display: block; height: .3rem; min-width: 1px; border-radius: .15rem; background: #2563eb; margin-top: .15rem; }
+th, td { padding: .3rem .5rem; } tbody th { font-weight: 400; min-width: 6rem; } dl.figures { grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); } .bar { display: block; height: .3rem; min-width: 1px; border-radius: .15rem; background: #2563eb; margin-top: .15rem; }
 .bar.more { background: #b45309; } .bar.less { background: #15803d; }
 @media print {
   :root { color-scheme: light; } @page { size: A4 landscape; margin: 12mm; }

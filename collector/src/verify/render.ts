@@ -11,7 +11,7 @@ export function renderVerification({ closed, from, to, checks, reasons, notes }:
   return [
     from === null ? 'no range' : `${from} – ${to}`,
     table.toString(),
-    closed ? `The books close${notes.length === 0 ? '.' : ', but for this:'}` : 'The books do not close:',
+    closed ? `The books close${notes.length === 0 ? '.' : ', but for this:'}` : `${reasons.some(({ check }) => check === 'files' || check === 'signature') ? 'The bundle is not as it was made' : 'The books do not close'}:`,
     ...meant.flatMap(([name, promise]) => [`  ${name}: not so that ${promise}`, ...reasons.filter(({ check }) => check === name).map(({ code, detail }) => `    ${code}  ${detail}`)]),
     ...(notes.length > 0 && !closed ? ['Besides:'] : []),
     ...notes.map(({ code, detail }) => `    ${code}  ${detail}`),
