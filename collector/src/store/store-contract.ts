@@ -46,6 +46,14 @@ export function storeContract(name: string, open: () => Promise<Store>, runs = 3
       expect((await store.sum(TOKENS))[0]?.sums.count).toBe(20);
     });
 
+    it('weighs the energy of devices and of requests by factors of their time', async () => {
+      const metered = { requests: 1, outputTokens: 1, request: 'r', prefillMicrojoules: microjoules(3e6), decodeMicrojoules: microjoules(7e6) };
+      await store.append(batchOf([energyFact({ joules: 100 }), energyFact({ from: 3600, joules: 50 }), requestsFact(metered), requestsFact({ ...metered, from: 3600 }), requestsFact({ outputTokens: 5 })]));
+      const weights = { grid: epochMicros(3600e6), count: 1, sites: [{ site: null, pieces: [{ from: at(0), factors: [2] }, { from: at(3600), factors: [null] }] }] };
+      expect((await store.sum({ ...GPU, kind: 'weighed', weights })).map(({ sums }) => sums.weighed)).toEqual([[{ sum: 200e6, unknown: 50_000_000n }]]);
+      expect((await store.sum({ kind: 'weighedRequests', by: [], where: [], weights })).map(({ sums: { prefill, decode } }) => [prefill, decode])).toEqual([[[{ sum: 6e6, unknown: 3_000_000n }], [{ sum: 14e6, unknown: 7_000_000n }]]]);
+    });
+
     it('adds microjoules exactly, far beyond what a double holds', async () => {
       const whole = integer({ min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER });
       let batches = 0;
