@@ -2,7 +2,7 @@
 import type { DuckDBAppender, DuckDBConnection } from '@duckdb/node-api';
 import type { Batch } from '@joulebook/shared/batch.js';
 import type { SliceKind } from '@joulebook/shared/slice.js';
-import { TelemetryError } from '@joulebook/shared/errors.js';
+import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import type { EpochMicros } from '@joulebook/shared/units.js';
 import { cellOf, LEVELS } from './levels.js';
 import { compact, hashOf, isSame, rowOf, spanOf, type Entry } from './duckdb-ledger.js';
@@ -97,10 +97,13 @@ function judge(packed: Packed, writers: Writers): { readonly booked: Booked; rea
  * DuckDB does it in the thread that is first to it, and lets who asked spin until then: as much processor again as the work itself. So its end is
  * looked for every millisecond.
  */
-async function commit(connection: DuckDBConnection): Promise<void> {
+export async function commit(connection: DuckDBConnection): Promise<void> {
   const pending = await connection.start('COMMIT');
-  // What went wrong is told by the result.
-  await pending.runAllTasks().catch(() => undefined);
+  try {
+    await pending.runAllTasks();
+  } catch (cause) {
+    throw new Error(messageOf(cause).replace('Failure running pending result task: ', ''), { cause });
+  }
   await pending.getResult();
 }
 

@@ -62,7 +62,7 @@ abstract class Column {
   }
 }
 
-/** Two halves of 64 bits: a BigInt for each would be garbage. */
+/** 64 bits in two halves, the lower one first as on every machine that DuckDB is built for: a BigInt for each would be garbage. */
 class WholeColumn extends Column {
   protected readonly bytes = 8;
   readonly #low = new Uint32Array(2 * MOST_ROWS);

@@ -10,6 +10,7 @@
 import { z } from 'zod';
 import type { Batch, HostFacts } from '@joulebook/shared/batch.js';
 import type { EnergySlice, Slice, SliceKind } from '@joulebook/shared/slice.js';
+import { KINDS } from './rollup-schema.js';
 import { canonicalNodes, seriesOf, UNTIMED_BEFORE_MICROS } from './series.js';
 import type { Span } from './spans.js';
 import { spanOf } from './writers.js';
@@ -68,21 +69,20 @@ function labelTexts(): (labels: Labels) => string | undefined {
   };
 }
 
-/** Facts of one device and time come one after the other, phase by phase. */
-function claiming(node: string, place: (text: string) => number): { claim(slice: EnergySlice): void; readonly all: number[] } {
-  const all: number[] = [];
+/** Facts of one device and time come one after the other, phase by phase: one claim. */
+function claimed(node: string, slices: readonly Slice[], place: (text: string) => number): number[] {
+  const claims: number[] = [];
   let last: EnergySlice | undefined;
-  return {
-    all,
-    claim(slice) {
-      const isKnown = last !== undefined && last.from === slice.from && last.to === slice.to && last.device === slice.device && last.boundary === slice.boundary
-        && last.contains === undefined && slice.contains === undefined && slice.from >= UNTIMED_BEFORE_MICROS;
-      last = slice;
-      if (isKnown) return;
-      const { from, to } = spanOf(slice);
-      all.push(place(seriesOf(node, slice)), from, to);
-    },
-  };
+  for (const slice of slices) {
+    if (slice.kind !== 'energy') continue;
+    const isKnown = last !== undefined && last.from === slice.from && last.to === slice.to && last.device === slice.device && last.boundary === slice.boundary
+      && last.contains === undefined && slice.contains === undefined && slice.from >= UNTIMED_BEFORE_MICROS;
+    last = slice;
+    if (isKnown) continue;
+    const { from, to } = spanOf(slice);
+    claims.push(place(seriesOf(node, slice)), from, to);
+  }
+  return claims;
 }
 
 /** The cells of the slice's table after the ones that every fact has. */
@@ -126,32 +126,34 @@ export function pack({ stream, sequence, node, host, slices }: Batch, text: stri
     places.set(said, texts.length);
     return texts.push(said) - 1;
   };
-  const [streamPlace, nodePlace] = [place(stream), place(node)];
+  const shared = { stream: place(stream), sequence, node: place(node) };
   const labelsOf = labelTexts();
-  const claims = claiming(node, place);
-  const count: Partial<Record<SliceKind, number>> = {};
-  for (const { kind } of slices) count[kind] = (count[kind] ?? 0) + 1;
   const rows: Partial<Record<SliceKind, Float64Array>> = {};
-  const filled: Partial<Record<SliceKind, number>> = {};
-  for (const slice of slices) {
-    const { kind, from, to } = slice;
-    const cells = (rows[kind] ??= new Float64Array((count[kind] ?? 0) * COLUMNS[kind].length));
-    let at = filled[kind] ?? 0;
-    cells[at] = streamPlace;
-    cells[at + 1] = sequence;
-    cells[at + 2] = nodePlace;
-    cells[at + 3] = from;
-    cells[at + 4] = to;
-    cells[at + 5] = place(slice.site);
-    cells[at + 6] = place(slice.deployment);
-    cells[at + 7] = place(slice.model);
-    cells[at + 8] = place(labelsOf(slice.labels));
-    at += SHARED.length;
-    for (const cell of ownCells(slice, place)) cells[at++] = cell;
-    filled[kind] = at;
-    if (kind === 'energy') claims.claim(slice);
+  for (const kind of KINDS) {
+    const some = slices.filter((slice) => slice.kind === kind);
+    if (some.length === 0) continue;
+    const cells = new Float64Array(some.length * COLUMNS[kind].length);
+    rows[kind] = cells;
+    let at = 0;
+    for (const slice of some) {
+      cells[at] = shared.stream;
+      cells[at + 1] = shared.sequence;
+      cells[at + 2] = shared.node;
+      cells[at + 3] = slice.from;
+      cells[at + 4] = slice.to;
+      cells[at + 5] = place(slice.site);
+      cells[at + 6] = place(slice.deployment);
+      cells[at + 7] = place(slice.model);
+      cells[at + 8] = place(labelsOf(slice.labels));
+      at += SHARED.length;
+      for (const cell of ownCells(slice, place)) {
+        cells[at] = cell;
+        at += 1;
+      }
+    }
   }
-  return { stream, sequence, node, host, text, slices: slices.length, ...extentOf(slices), texts, rows, claims: Float64Array.from(claims.all) };
+  const claims = Float64Array.from(claimed(node, slices, place));
+  return { stream, sequence, node, host, text, slices: slices.length, ...extentOf(slices), texts, rows, claims };
 }
 
 export function claimsOf({ claims, texts }: Pick<Packed, 'claims' | 'texts'>): [series: string, span: Span][] {
