@@ -115,7 +115,7 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   const metrics = createMetrics();
   const app = Fastify({ loggerInstance: log, logController: new LogController({ disableRequestLogging: true }), bodyLimit: settings.maxBodyBytes, forceCloseConnections: 'idle', serverFactory: (listener) => tls.serve(listener, limitsOf(settings)) });
   endConnections(app);
-  await secureHeaders(app, tls.secure);
+  secureHeaders(app, tls.secure);
   explainFaults(app);
   await guard(app, { settings, tokens, closed, audit, clock });
   const clocks = new ClockOffsets();

@@ -63,7 +63,7 @@ interface Arrival {
 /** What a body holds, and what is said where the store has other content under its name. */
 interface Kind {
   readonly decode: (text: string) => Written;
-  readonly conflict: (batch: Batch) => string;
+  readonly conflict: (name: Pick<Batch, 'stream' | 'sequence'>) => string;
 }
 const writtenAs = (batch: Batch): Written => ({ batch, text: encodeBatch(batch) });
 const BATCHES: Kind = {
@@ -133,6 +133,9 @@ export function ingest(app: FastifyInstance, { store, health, metrics, clock, cl
     if (!mayWrite(request, batch.node)) return foreignNode(reply, batch.node);
     const sent = sentAt(request.headers['x-joulebook-sent']);
     if (sent !== undefined) clocks.heard(batch.node, sent, at);
+    // Hundreds of batches wait for the store at a time: their facts are to be garbage by then, not to be copied by each collection.
+    const { stream, sequence } = batch;
+    const facts = batch.slices.length;
     try {
       const objection = admission.objection(batch, at);
       // What was stored before stays stored: its sender is to forget it, not to count it as lost.
@@ -140,10 +143,10 @@ export function ingest(app: FastifyInstance, { store, health, metrics, clock, cl
       const appended = await store.append(batch, text);
       health.stored();
       metrics.batch(appended);
-      if (appended === 'accepted') metrics.slices(batch.slices.length);
+      if (appended === 'accepted') metrics.slices(facts);
       if (appended !== 'conflict') return { accepted: true, duplicate: appended === 'duplicate' };
       void reply.code(409);
-      return { error: 'BATCH_CONFLICT', message: kind.conflict(batch) };
+      return { error: 'BATCH_CONFLICT', message: kind.conflict({ stream, sequence }) };
     } catch (error) {
       if (error instanceof TelemetryError && error.remedy === 'discard') throw error;
       health.failed(error);

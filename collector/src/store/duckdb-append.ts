@@ -1,78 +1,26 @@
 /** Batches into the embedded store: ledger entries, facts and what is kept apart, in one transaction. */
 import type { DuckDBAppender, DuckDBConnection } from '@duckdb/node-api';
 import type { Batch } from '@joulebook/shared/batch.js';
-import type { Slice, SliceKind } from '@joulebook/shared/slice.js';
-import { TelemetryError } from '@joulebook/shared/errors.js';
+import type { SliceKind } from '@joulebook/shared/slice.js';
+import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import type { EpochMicros } from '@joulebook/shared/units.js';
 import { cellOf, LEVELS } from './levels.js';
-import { compact, entryOf, isSame, rowOf, spanOf, type Entry } from './duckdb-ledger.js';
-import type { Ledger, Written } from './ledger.js';
+import { compact, hashOf, isSame, rowOf, spanOf, type Entry } from './duckdb-ledger.js';
+import { Table } from './duckdb-rows.js';
+import type { Ledger } from './ledger.js';
+import { batchIn, claimsOf, COLUMNS, FROM_COLUMN, pack, type Packed } from './packed.js';
+import { KINDS } from './rollup-schema.js';
 import type { Appended } from './store.js';
-import { canonicalNodes } from './series.js';
-import type { Verdict, Writers } from './writers.js';
+import type { KeptApart, Writers } from './writers.js';
 
-/** bigint → BIGINT, number → DOUBLE, string → VARCHAR: the cell's type says which column type it fits. */
-type Cell = string | number | bigint | null;
-
-const text = (value: string | undefined): string | null => value ?? null;
-const whole = (value: number | undefined): bigint | null => (value === undefined ? null : BigInt(value));
-
-/** Sorted keys, so that equal labels are equal text. */
-export function canonicalLabels(labels: Readonly<Record<string, string>> | undefined): string | null {
-  const entries = Object.entries(labels ?? {});
-  return entries.length === 0 ? null : JSON.stringify(Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1))));
-}
-
-/** The columns of the slice's table after the ones that every fact has, in the order of the schema. */
-function ownCells(slice: Slice): Cell[] {
-  switch (slice.kind) {
-    case 'energy':
-      return [
-        slice.device, slice.boundary, slice.phase, BigInt(slice.microjoules), BigInt(slice.modelledMicrojoules), slice.seconds, slice.askedSeconds, slice.source, slice.method,
-        whole(slice.lowMicrojoules), whole(slice.highMicrojoules), slice.samplingVariance ?? null, slice.contains ? JSON.stringify(canonicalNodes(slice.contains)) : null, whole(slice.divisionMicrojoules),
-      ];
-    case 'tokens':
-      return [text(slice.tenant), slice.token, BigInt(slice.count)];
-    case 'requests':
-      return [
-        text(slice.tenant), slice.outcome, whole(slice.ttftBucket), whole(slice.tpotBucket), BigInt(slice.requests), BigInt(slice.inputTokens), BigInt(slice.cachedInputTokens), BigInt(slice.outputTokens),
-        text(slice.request), whole(slice.inputBand), whole(slice.concurrencyBand), whole(slice.prefillMicrojoules), whole(slice.decodeMicrojoules),
-      ];
-    case 'gauge':
-      return [text(slice.device), slice.gauge, slice.valueSeconds, slice.seconds, slice.max];
-    case 'flag':
-      return [text(slice.device), text(slice.phase), slice.code, slice.detail, BigInt(slice.count), whole(slice.of)];
-    default:
-      return slice satisfies never;
-  }
-}
-
-type Labels = Slice['labels'];
-
-function isSameLabels(a: Labels, b: Labels): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
-}
-
-/** Nearly all facts of a batch have the labels of the one before. */
-function labelTexts(): (labels: Labels) => string | null {
-  let [last, said]: [Labels, string | null] = [undefined, null];
-  return (labels) => {
-    if (!isSameLabels(labels, last)) [last, said] = [labels, canonicalLabels(labels)];
-    return said;
-  };
-}
-
-const sharedCells = (batch: Batch, slice: Slice, labels: string | null): Cell[] =>
-  [batch.stream, BigInt(batch.sequence), batch.node, BigInt(slice.from), BigInt(slice.to), text(slice.site), text(slice.deployment), text(slice.model), labels];
+/** bigint → BIGINT, string → VARCHAR: the cell's type says which column type it fits. */
+type Cell = string | bigint | null;
 
 function appendCells(appender: DuckDBAppender, cells: readonly Cell[]): void {
   for (const cell of cells) {
     if (cell === null) appender.appendNull();
     else if (typeof cell === 'string') appender.appendVarchar(cell);
-    else if (typeof cell === 'bigint') appender.appendBigInt(cell);
-    else appender.appendDouble(cell);
+    else appender.appendBigInt(cell);
   }
 }
 
@@ -87,65 +35,97 @@ function appendRows(appender: DuckDBAppender, rows: readonly (readonly Cell[])[]
   }
 }
 
-async function appendFacts(connection: DuckDBConnection, judged: readonly Judged[]): Promise<void> {
-  const appenders = new Map<SliceKind, DuckDBAppender>();
-  const kinds = new Set(judged.flatMap(({ verdict }) => verdict.booked.map(({ kind }) => kind)));
-  const labelsOf = labelTexts();
-  try {
-    for (const kind of kinds) appenders.set(kind, await connection.createAppender(kind));
-    for (const { batch, verdict } of judged) {
-      for (const slice of verdict.booked) {
-        const appender = appenders.get(slice.kind);
-        if (!appender) throw new Error(`no table for facts of kind ${slice.kind}`);
-        appendCells(appender, sharedCells(batch, slice, labelsOf(slice.labels)));
-        appendCells(appender, ownCells(slice));
-        appender.endRow();
-      }
+/** What is booked of a batch. */
+type Booked = Pick<Packed, 'rows' | 'texts'>;
+
+async function appendFacts(connection: DuckDBConnection, booked: readonly Booked[], { tables }: Memory): Promise<void> {
+  for (const kind of KINDS) {
+    const rows = booked.flatMap(({ rows: { [kind]: cells }, texts }) => (cells ? [{ cells, texts }] : []));
+    if (rows.length === 0) continue;
+    const appender = await connection.createAppender(kind);
+    try {
+      tables[kind].append(appender, rows);
+    } finally {
+      appender.closeSync();
     }
-  } finally {
-    for (const appender of appenders.values()) appender.closeSync();
   }
 }
 
-async function keepApart(connection: DuckDBConnection, judged: readonly Judged[]): Promise<void> {
-  const rows = judged.flatMap(({ batch, verdict }) =>
-    verdict.apart.map(({ slice, series, rival }): Cell[] => [batch.stream, BigInt(batch.sequence), batch.node, BigInt(slice.from), BigInt(slice.to), series, rival.stream, rival.node, JSON.stringify(slice)]),
+interface Apart {
+  readonly batch: Batch;
+  readonly apart: readonly KeptApart[];
+}
+
+async function keepApart(connection: DuckDBConnection, judged: readonly Apart[]): Promise<void> {
+  const rows = judged.flatMap(({ batch, apart }) =>
+    apart.map(({ slice, series, rival }): Cell[] => [batch.stream, BigInt(batch.sequence), batch.node, BigInt(slice.from), BigInt(slice.to), series, rival.stream, rival.node, JSON.stringify(slice)]),
   );
   if (rows.length > 0) appendRows(await connection.createAppender('kept_apart'), rows);
 }
 
 /** Minutes whose sums are out of date by this. */
-async function touch(connection: DuckDBConnection, judged: readonly Judged[]): Promise<void> {
-  const minutes = new Set(judged.flatMap(({ verdict }) => verdict.booked.map(({ from }) => cellOf(from, LEVELS[0]))));
+async function touch(connection: DuckDBConnection, booked: readonly Booked[]): Promise<void> {
+  const minutes = new Set<number>();
+  for (const { rows } of booked) {
+    for (const kind of KINDS) {
+      const cells = rows[kind] ?? [];
+      for (let at = FROM_COLUMN; at < cells.length; at += COLUMNS[kind].length) minutes.add(cellOf(cells[at] ?? 0, LEVELS[0]));
+    }
+  }
   if (minutes.size > 0) appendRows(await connection.createAppender('touched'), [...minutes].map((cell): Cell[] => [LEVELS[0].name, BigInt(cell)]));
 }
 
-interface Judged {
-  readonly batch: Batch;
-  readonly verdict: Verdict;
-}
 /** What a store remembers beside its facts: who wrote which series, and which batches it has. */
 export interface Memory {
   readonly writers: Writers;
   readonly ledger: Ledger;
+  readonly tables: Readonly<Record<SliceKind, Table>>;
   /** Facts that begin before were deleted; their sums are closed. */
   factsSince: number;
 }
 
-async function store(connection: DuckDBConnection, entries: readonly Entry[], at: EpochMicros, { writers, ledger }: Memory): Promise<void> {
-  const nextBefore = new Map(entries.map(({ batch: { stream } }) => [stream, ledger.next(stream)]));
+export const openTables = (): Memory['tables'] => ({ energy: new Table(COLUMNS.energy), tokens: new Table(COLUMNS.tokens), requests: new Table(COLUMNS.requests), gauge: new Table(COLUMNS.gauge), flag: new Table(COLUMNS.flag) });
+
+function judge(packed: Packed, writers: Writers): { readonly booked: Booked; readonly judged?: Apart } {
+  if (writers.claimAll(packed, claimsOf(packed))) return { booked: packed };
+  const batch = batchIn(packed.text);
+  const { booked, apart } = writers.judge(batch);
+  return { booked: pack({ ...batch, slices: [...booked] }, packed.text), judged: { batch, apart } };
+}
+
+/**
+ * DuckDB does it in the thread that is first to it, and lets who asked spin until then: as much processor again as the work itself. So its end is
+ * looked for every millisecond.
+ */
+export async function commit(connection: DuckDBConnection): Promise<void> {
+  const pending = await connection.start('COMMIT');
+  try {
+    await pending.runAllTasks();
+  } catch (cause) {
+    throw new Error(messageOf(cause).replace('Failure running pending result task: ', ''), { cause });
+  }
+  await pending.getResult();
+}
+
+/** One that is new. */
+type Fresh = Packed & Entry;
+
+async function store(connection: DuckDBConnection, entries: readonly Fresh[], at: EpochMicros, memory: Memory): Promise<void> {
+  const { writers, ledger } = memory;
+  const nextBefore = new Map(entries.map(({ stream }) => [stream, ledger.next(stream)]));
   await connection.run('BEGIN');
   try {
     appendRows(await connection.createAppender('ledger'), entries.map((entry) => rowOf(entry, at)));
-    for (const entry of entries) ledger.accept(entry.batch, at, spanOf(entry));
-    const hosts = entries.flatMap(({ batch: { node, host } }) => (host ? [[node, BigInt(at), JSON.stringify(host)]] : []));
+    for (const entry of entries) ledger.accept(entry, at, spanOf(entry));
+    const hosts = entries.flatMap(({ node, host }) => (host ? [[node, BigInt(at), JSON.stringify(host)]] : []));
     if (hosts.length > 0) appendRows(await connection.createAppender('host'), hosts);
-    const judged = entries.map(({ batch }) => ({ batch, verdict: writers.judge(batch) }));
-    await appendFacts(connection, judged);
-    await keepApart(connection, judged);
-    await touch(connection, judged);
+    const judged = entries.map((entry) => judge(entry, writers));
+    const booked = judged.map((each) => each.booked);
+    await appendFacts(connection, booked, memory);
+    await keepApart(connection, judged.flatMap((each) => each.judged ?? []));
+    await touch(connection, booked);
     await compact(connection, ledger, nextBefore);
-    await connection.run('COMMIT');
+    await commit(connection);
     writers.keep();
     ledger.keep();
   } catch (error) {
@@ -168,13 +148,14 @@ function refuseClosed({ from }: Entry, { factsSince }: Memory): void {
  * All of them in one transaction, or none. Call it for one group at a time: a connection has one transaction, and
  * nobody else may write between looking into the ledger and adding to it (the ledger's key would refuse the group).
  */
-export async function appendBatches(connection: DuckDBConnection, batches: readonly Written[], at: EpochMicros, memory: Memory): Promise<Appended[]> {
-  const fresh = new Map<string, Entry>();
+export async function appendBatches(connection: DuckDBConnection, batches: readonly Packed[], at: EpochMicros, memory: Memory): Promise<Appended[]> {
+  const fresh = new Map<string, Fresh>();
   /** By those who begin them here. */
   const begun = new Map<string, string>();
   const answers: Appended[] = [];
-  for (const entry of batches.map(entryOf)) {
-    const { stream, sequence, node } = entry.batch;
+  for (const packed of batches) {
+    const entry = { ...packed, hash: hashOf(packed.text) };
+    const { stream, sequence, node } = entry;
     const key = `${stream} ${sequence}`;
     const twin = fresh.get(key);
     if (twin) answers.push(twin.hash === entry.hash ? 'duplicate' : 'conflict');

@@ -2,12 +2,11 @@
 import { stat } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
-import { z } from 'zod';
-import { encodeBatch, hostFacts, type Batch, type HostFacts } from '@joulebook/shared/batch.js';
+import { encodeBatch, hostFacts, type HostFacts } from '@joulebook/shared/batch.js';
 import type { Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { epochMicros, toEpochMicros, type EpochMicros } from '@joulebook/shared/units.js';
-import { appendBatches } from './duckdb-append.js';
+import { appendBatches, openTables, type Memory } from './duckdb-append.js';
 import { inGroups } from './group-commit.js';
 import { copyStore, exportFacts } from './duckdb-export.js';
 import { extentOf, labelsOf } from './duckdb-look.js';
@@ -18,6 +17,7 @@ import { loadWriters } from './duckdb-writers.js';
 import { Ledger, type Written } from './ledger.js';
 import { resolutionOf } from './levels.js';
 import { migrate } from './migrations.js';
+import { batchIn, pack, type Packed } from './packed.js';
 import { retain } from './retention.js';
 import { rollUp, standingOf } from './rollup.js';
 import type { EmbeddedStore } from './upkeep.js';
@@ -38,13 +38,9 @@ const MEMORY_SHARE = 0.5;
 const MOST_MEMORY = 2 * 2 ** 30;
 const memoryLimit = (): string => `${Math.floor(Math.min(MOST_MEMORY, MEMORY_SHARE * totalmem()) / 2 ** 20)}MiB`;
 
-/** The text of a batch that was checked. */
-const asWritten = z.custom<Batch>();
-const read = (text: string): Written => ({ batch: asWritten.parse(JSON.parse(text)), text });
-
-/** A batch comes from another thread as its text: copying the objects costs more than writing and reading them, and the ledger hashes the text. */
+/** A batch comes from another thread packed. */
 export interface DuckdbFile extends EmbeddedStore {
-  appendText(text: string): Promise<Appended>;
+  appendPacked(packed: Packed): Promise<Appended>;
   seenText(text: string): ReturnType<EmbeddedStore['seen']>;
 }
 
@@ -129,10 +125,11 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Du
     instance.closeSync();
     throw error;
   }
-  const memory = { writers, ledger, factsSince: (await standingOf(writer)).factsSince };
+  const memory: Memory = { writers, ledger, tables: openTables(), factsSince: (await standingOf(writer)).factsSince };
   const reader = await instance.connect();
   const writing = turns();
-  const append = inGroups((group: readonly Written[]) => writing(() => appendBatches(writer, group, toEpochMicros(clock.wall()), memory)), ({ batch }) => batch.slices.length);
+  const append = inGroups((group: readonly Packed[]) => writing(() => appendBatches(writer, group, toEpochMicros(clock.wall()), memory)), ({ slices }) => slices);
+  const seen = (written: Written) => writing(() => verdictOn(writer, ledger, written));
   const reading = turns();
   const rows = (connection: DuckDBConnection, sql: string, parameters: string[] = []) =>
     reading(async () => (await connection.runAndReadAll(sql, parameters)).getRows());
@@ -143,10 +140,10 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Du
   const now = (): EpochMicros => toEpochMicros(clock.wall());
 
   return {
-    append: (batch, text = encodeBatch(batch)) => append({ batch, text }),
-    appendText: (text) => append(read(text)),
-    seen: (batch, text = encodeBatch(batch)) => writing(() => verdictOn(writer, ledger, { batch, text })),
-    seenText: (text) => writing(() => verdictOn(writer, ledger, read(text))),
+    append: (batch, text = encodeBatch(batch)) => append(pack(batch, text)),
+    appendPacked: append,
+    seen: (batch, text = encodeBatch(batch)) => seen({ batch, text }),
+    seenText: (text) => seen({ batch: batchIn(text), text }),
     streams: () => writing(async () => ledger.seen()),
     markLost: (losses) => writing(() => writeLosses(writer, ledger, losses, now())),
     probe: () => writing(() => writeFiller(writer)),

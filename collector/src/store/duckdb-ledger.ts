@@ -15,9 +15,9 @@
  */
 import { createHash } from 'node:crypto';
 import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
-import type { Batch } from '@joulebook/shared/batch.js';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { Ledger, type Loss, type Lost, type Run, type Span, type StreamRuns, type Written } from './ledger.js';
+import { extentOf } from './packed.js';
 
 const PAGE_BATCHES = 256;
 const PAGES_WITH_HASHES = 512;
@@ -26,19 +26,18 @@ const MOST_OLD_PAGES = 64;
 const HASH_DIGITS = 16;
 
 export interface Entry {
-  readonly batch: Batch;
+  readonly stream: string;
+  readonly sequence: number;
+  readonly node: string;
+  readonly slices: number;
   readonly hash: string;
   /** The time its facts span; null without any. */
   readonly from: number | null;
   readonly to: number | null;
 }
 
-export function entryOf({ batch, text }: Written): Entry {
-  let [from, to] = [Infinity, -Infinity];
-  for (const slice of batch.slices) [from, to] = [Math.min(from, slice.from), Math.max(to, slice.to)];
-  const hash = createHash('sha256').update(text).digest('hex');
-  return batch.slices.length === 0 ? { batch, hash, from: null, to: null } : { batch, hash, from, to };
-}
+export const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+export const entryOf = ({ batch: { stream, sequence, node, slices }, text }: Written): Entry => ({ stream, sequence, node, slices: slices.length, hash: hashOf(text), ...extentOf(slices) });
 
 interface Mutable extends StreamRuns {
   node: string;
@@ -92,8 +91,8 @@ export async function writeLosses(connection: DuckDBConnection, ledger: Ledger, 
 }
 
 /** Of a batch whose number was accepted before: is this the same one? */
-export async function isSame(connection: DuckDBConnection, { batch, hash, from, to }: Entry): Promise<boolean> {
-  const key = [batch.stream, BigInt(batch.sequence)];
+export async function isSame(connection: DuckDBConnection, { stream, sequence, hash, from, to }: Entry): Promise<boolean> {
+  const key = [stream, BigInt(sequence)];
   const [row] = (await connection.runAndReadAll('SELECT hash FROM ledger WHERE stream = $1 AND sequence = $2', key)).getRows();
   if (row) return row[0] === hash;
   const pages = await connection.runAndReadAll(
@@ -155,5 +154,5 @@ export async function verdictOn(connection: DuckDBConnection, ledger: Ledger, wr
 }
 
 /** A row of the ledger, in the order of its columns. */
-export const rowOf = ({ batch, hash, from, to }: Entry, at: EpochMicros): (string | bigint | null)[] =>
-  [batch.stream, BigInt(batch.sequence), hash, batch.node, BigInt(at), BigInt(batch.slices.length), from === null ? null : BigInt(from), to === null ? null : BigInt(to)];
+export const rowOf = ({ stream, sequence, hash, node, slices, from, to }: Entry, at: EpochMicros): (string | bigint | null)[] =>
+  [stream, BigInt(sequence), hash, node, BigInt(at), BigInt(slices), from === null ? null : BigInt(from), to === null ? null : BigInt(to)];

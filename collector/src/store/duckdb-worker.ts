@@ -4,13 +4,15 @@ import { answerCalls } from '@joulebook/shared/thread.js';
 import { openDuckdbFile, type DuckdbFile, type Opening } from './duckdb-file.js';
 import type { EpochMicros } from '@joulebook/shared/units.js';
 import type { Loss } from './ledger.js';
+import type { Packed } from './packed.js';
 import type { FactKind, SumQuery } from './store.js';
 import type { ExportQuestion } from './duckdb-export.js';
 import type { RetentionPolicy } from './retention.js';
 
 export type Request =
   | { readonly method: 'open'; readonly opening: Opening }
-  | { readonly method: 'append' | 'seen'; readonly written: string }
+  | { readonly method: 'append'; readonly packed: Packed }
+  | { readonly method: 'seen'; readonly written: string }
   | { readonly method: 'sum' | 'resolution'; readonly query: SumQuery<FactKind> }
   | { readonly method: 'extent'; readonly before: EpochMicros | undefined }
   | { readonly method: 'rollUp'; readonly seconds: number }
@@ -34,7 +36,7 @@ async function answer(call: Request): Promise<unknown> {
   const opened = await store;
   switch (call.method) {
     case 'append':
-      return opened.appendText(call.written);
+      return opened.appendPacked(call.packed);
     case 'seen':
       return opened.seenText(call.written);
     case 'sum':

@@ -10,6 +10,7 @@ import { isServerAddress } from './influx/address.js';
 import type { FactFiles } from './duckdb-load.js';
 import type { Request } from './duckdb-worker.js';
 import type { StreamSeen } from './ledger.js';
+import { pack } from './packed.js';
 import type { Exported } from './duckdb-export.js';
 import type { Retained } from './retention.js';
 import type { RolledUp } from './rollup.js';
@@ -37,7 +38,7 @@ async function openInThread(opening: Opening, file: URL): Promise<EmbeddedStore>
     throw error;
   }
   return {
-    append: (batch, written = encodeBatch(batch)) => call<Appended>({ method: 'append', written }),
+    append: (batch, written = encodeBatch(batch)) => call<Appended>({ method: 'append', packed: pack(batch, written) }),
     seen: (batch, written = encodeBatch(batch)) => call<'duplicate' | 'conflict' | null>({ method: 'seen', written }),
     streams: () => call<readonly StreamSeen[]>({ method: 'streams' }),
     markLost: (losses) => call<undefined>({ method: 'markLost', losses }),

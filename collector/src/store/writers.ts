@@ -37,7 +37,8 @@ export interface Verdict {
   readonly apart: readonly KeptApart[];
 }
 
-const spanOf = ({ from, to }: Slice): Span => ({ from, to: Math.max(to, from + 1) });
+/** An instant takes a microsecond of its series. */
+export const spanOf = ({ from, to }: Slice): Span => ({ from, to: Math.max(to, from + 1) });
 
 export class Writers {
   readonly #claims = new Map<string, Map<string, Claim>>();
@@ -60,6 +61,16 @@ export class Writers {
 
   contest(stream: string, series: string): void {
     remember(this.#contested, stream, series);
+  }
+
+  /**
+   * What nearly all batches are: nobody else has written any of it, and nothing that this stream ever wrote was told before. All of it is booked and claimed.
+   * @returns whether it is so; if not, nothing is claimed, and `judge` says what is booked
+   */
+  claimAll(writer: Writer, claims: readonly (readonly [series: string, span: Span])[]): boolean {
+    if (this.#contested.has(writer.stream) || claims.some(([series, span]) => this.#rivalIn(series, writer.stream, span))) return false;
+    for (const [series, span] of claims) this.claim(series, writer, span);
+    return true;
   }
 
   /** What of the batch is booked, given all that was judged before. Claims stand once `keep` was called; `forget` takes them back. */
