@@ -13,6 +13,7 @@ import { openTls } from './access/tls.js';
 import { openTokens } from './access/tokens.js';
 import { bookOf } from './book/book.js';
 import { explainFaults, serveApi } from './api/api.js';
+import { serveCompare } from './api/compare.js';
 import { serveLosses } from './api/losses.js';
 import { serveNodes } from './api/nodes.js';
 import { serveTokens } from './api/tokens.js';
@@ -116,6 +117,7 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   serveTokens(app, tokens, audit, clock);
   const upkeep = keepsItself(store) ? scheduleUpkeep({ store, settings, metrics, log, audit, clock }) : undefined;
   if (keepsItself(store)) serveUpkeep(app, { store, path: settings.store, settings });
+  serveCompare(app, { store, defaults: settings, book: () => book });
   serveApi(app, { store, health, metrics, clock, defaults: settings, book: () => book });
   try {
     await app.listen({ ...settings.listen, backlog: MOST_CONNECTING, listenTextResolver: (address) => `listening at ${address.replace(/^http:/, tls.secure ? 'https:' : 'http:')}` });

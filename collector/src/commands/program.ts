@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { VERSION } from '../version.js';
 import { addBackup } from './backup.js';
+import { addCompare } from './compare.js';
 import { addExport } from './export.js';
 import { addLosses } from './losses.js';
 import { addReport } from './report.js';
@@ -24,6 +25,7 @@ function programOf(surroundings: Surroundings, onProblem: () => void): Command {
   });
   addServe(program, surroundings);
   addReport(program, surroundings);
+  addCompare(program, surroundings, onProblem);
   addExport(program, surroundings);
   addRetain(program, surroundings);
   addBackup(program, surroundings);

@@ -49,7 +49,7 @@ async function spentOn({ store, request, question, book: { costs } }: Asking): P
 }
 
 /** @param requests by `outcome` already, which is enough where no target is asked for */
-async function judgedBy({ store, request, question, book: { slo, outcomes } }: Asking, requests: readonly GroupSum<'requests'>[]): Promise<JudgedBy> {
+export async function judgedBy({ store, request, question, book: { slo, outcomes } }: Pick<Asking, 'store' | 'request' | 'question' | 'book'>, requests: readonly GroupSum<'requests'>[]): Promise<JudgedBy> {
   const grouped = groupedFor(request, question);
   const targeted = request.slo !== undefined || slo.length > 0;
   const names = keysAsked([...slo, ...outcomes]);

@@ -1,0 +1,48 @@
+/**
+ * Whether two sides ran under conditions that can be compared at all (common support: Rosenbaum and Rubin 1983, Biometrika 70:41).
+ *
+ *   A  ░░▒▒▓▓▓▓▒▒░░                 share of A's work inside the range that holds the middle 95 % of B's blocks, and the other way
+ *   B        ░░▒▒▓▓▓▓▒▒░░           round; the larger of the two: where one side saw all that the other saw, it can be adjusted
+ *
+ * Of two equal normal distributions half is left when they are 2 deviations apart.
+ */
+export const LEAST_OVERLAP = 0.5;
+const MIDDLE = 0.95;
+
+/** Values of a condition, one per block, with the work (denominator) that was done under it. */
+export interface Weighed {
+  readonly values: Float64Array;
+  readonly weights: Float64Array;
+}
+
+const sumOf = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0);
+
+export const meanOf = ({ values, weights }: Weighed): number => values.reduce((sum, value, index) => sum + value * (weights[index] ?? 0), 0) / sumOf(weights);
+
+export function deviationOf({ values, weights }: Weighed): number {
+  const mean = meanOf({ values, weights });
+  return Math.sqrt(meanOf({ values: values.map((value) => (value - mean) ** 2), weights }));
+}
+
+/** Of the blocks, whatever they weigh: the largest values of these shares of them, in rising order. */
+export function quantilesOf(values: Float64Array, shares: readonly number[]): number[] {
+  const order = values.toSorted();
+  return shares.map((share) => order[Math.max(0, Math.ceil(share * order.length) - 1)] ?? Number.NaN);
+}
+
+function insideOf({ values, weights }: Weighed, other: Weighed): number {
+  const [low = Number.NaN, high = Number.NaN] = quantilesOf(other.values, [(1 - MIDDLE) / 2, (1 + MIDDLE) / 2]);
+  return values.reduce((sum, value, index) => (value >= low && value <= high ? sum + (weights[index] ?? 0) : sum), 0) / sumOf(weights);
+}
+
+/** 0 to 1. */
+export const overlapOf = (a: Weighed, b: Weighed): number => Math.max(insideOf(a, b), insideOf(b, a));
+
+/** Deviations that a condition may differ by and be left as it is, where there is no room to adjust for it. */
+export const MOST_DISTANT = 0.5;
+
+/** Difference of the means in deviations of both sides (Austin 2009, Stat. Med. 28:3083). */
+export function distanceOf(a: Weighed, b: Weighed): number {
+  const apart = Math.abs(meanOf(a) - meanOf(b));
+  return apart === 0 ? 0 : apart / Math.sqrt((deviationOf(a) ** 2 + deviationOf(b) ** 2) / 2);
+}
