@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openSources } from '@joulebook/agent/configured.js';
 import { checkManifest } from '@joulebook/agent/recording/manifest.js';
@@ -15,8 +15,11 @@ import { livePowerKinds, liveServingKinds, powerFormats, servingFormats } from '
 import { readBook } from '@joulebook/collector/book/book.js';
 import { METRICS } from '@joulebook/collector/compare/metrics.js';
 import { COMPARE_OPTIONS } from '@joulebook/collector/compare/question.js';
+import { openShelf } from '@joulebook/collector/rates/shelf.js';
 import { FIGURES } from '@joulebook/collector/figures/table.js';
 import { RELOADED, SETTINGS as collectorSettings } from '@joulebook/collector/settings.js';
+import { COLUMNS, CSV_HEAD, CSV_TAIL } from '@joulebook/collector/statements/columns.js';
+import { REVIEW_CSV } from '@joulebook/collector/statements/render-weekly.js';
 import { defaultText } from '@joulebook/shared/sample.js';
 import { environmentName, loadSettings, type Settings } from '@joulebook/shared/settings.js';
 import { execa } from 'execa';
@@ -45,7 +48,13 @@ const SECTIONS: Readonly<Record<string, string>> = {
 
 /** Likewise, in other documents. */
 const FIGURES_TABLE = table(['figure', 'unit', 'what it is', 'how'], Object.entries(FIGURES).map(([name, { unit, title, formula }]) => [`\`${name}\``, unit, title, cell(formula)]));
-const ELSEWHERE: readonly (readonly [file: string, name: string, content: string])[] = [['docs/money.md', 'figures', FIGURES_TABLE]];
+const plainTable = (columns: Readonly<Record<string, string>>): (readonly string[])[] => Object.entries(columns).map(([name, what]) => [`\`${name}\``, what]);
+const STATEMENT_COLUMNS = table(['column', 'unit', 'what it is', 'of which figures'], [
+  ...plainTable(CSV_HEAD).map(([name = '', what = '']) => [name, '', what, '']),
+  ...Object.entries(COLUMNS).map(([name, { unit, title, how }]) => [`\`${name}\``, unit, title, how]),
+  ...plainTable(CSV_TAIL).map(([name = '', what = '']) => [name, '', what, '']),
+]);
+const ELSEWHERE: readonly (readonly [file: string, name: string, content: string])[] = [['docs/money.md', 'figures', FIGURES_TABLE], ['docs/statements.md', 'statement columns', STATEMENT_COLUMNS], ['docs/statements.md', 'review columns', table(['column', 'what it is'], plainTable(REVIEW_CSV))]];
 
 const sectionOf = (name: string): RegExp => new RegExp(`<!-- ${name} -->\n[\\s\\S]*?\n<!-- /${name} -->`);
 const written = (name: string, content: string): string => `<!-- ${name} -->\n${content}\n<!-- /${name} -->`;
@@ -121,7 +130,7 @@ const READERS: Readonly<Record<string, (snippet: Snippet) => Promise<unknown>>> 
   async 'book.yaml'({ text }) {
     const file = join(mkdtempSync(join(tmpdir(), 'joulebook-docs-')), 'book.yaml');
     writeFileSync(file, text);
-    return readBook(file);
+    return readBook(file, openShelf(dirname(file)));
   },
   'recording.yaml': ({ text, where }) => Promise.resolve(openRecording({ base: ROOT, manifest: checkManifest(parse(text), where, 'node') })),
   'scenario.yaml': ({ text, where }) => Promise.resolve(planOf(simulationSchema.parse(parse(text)), where)),

@@ -74,7 +74,7 @@ describe.skipIf(!present)(`recordings of real machines${present ? '' : ' (skippe
     near((phase(report, 'active')?.seconds ?? 0) + (phase(report, 'unknown')?.seconds ?? 0) + (phase(report, 'idle')?.seconds ?? 0), (Date.parse(report.to) - Date.parse(report.from)) / 1000, 1e-3);
   });
 
-  it('wilkins llama2-70b: four interleaved GPUs without an index column', async () => {
+  it('wilkins llama2-70b: four interleaved GPUs without an index column', { timeout: 60_000 }, async () => {
     const report = await replayInto(folder('wilkins-llama2-70b'), ['--basis', 'serving']);
     near(only(report).joulesPerToken, 268.25, 5e-3);
   });

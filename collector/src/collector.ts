@@ -11,23 +11,31 @@ import { guard } from './access/guard.js';
 import { secureHeaders } from './access/headers.js';
 import { openTls } from './access/tls.js';
 import { openTokens } from './access/tokens.js';
+import { startAlerts } from './alerts/alerts.js';
 import { bookOf } from './book/book.js';
+import { serveAlerts } from './api/alerts.js';
 import { explainFaults, serveApi } from './api/api.js';
 import { serveCompare } from './api/compare.js';
+import { serveEvidence } from './api/evidence.js';
 import { serveLosses } from './api/losses.js';
 import { serveNodes } from './api/nodes.js';
+import { serveStatements } from './api/statements.js';
 import { serveTokens } from './api/tokens.js';
 import { serveUpkeep } from './api/upkeep.js';
 import { serveVerify } from './api/verify.js';
+import { serveWaste } from './api/waste.js';
 import { takeOver } from './reload.js';
 import { ClockOffsets } from './ingest/clock-offsets.js';
 import { ingest } from './ingest/ingest.js';
 import { createMetrics } from './ingest/metrics.js';
 import { StoreHealth } from './ingest/store-health.js';
-import { checkServing, tokenFolderOf, type CollectorSettings } from './settings.js';
+import { alertFolderOf, checkServing, ratesFolderOf, tokenFolderOf, type CollectorSettings } from './settings.js';
+import { openShelf } from './rates/shelf.js';
 import { lacksTokens, started } from './started.js';
+import { scheduleStatements } from './statements/schedule.js';
 import { openStore } from './store/open.js';
 import type { Store } from './store/store.js';
+import { fillRates } from './upkeep/filling.js';
 import { keepsItself, scheduleUpkeep } from './upkeep/schedule.js';
 
 /** A client that never ends its request does not keep the collector from stopping. */
@@ -100,7 +108,9 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   const audit = openAudit(log, clock);
   const tls = await openTls(settings, log, audit);
   if (!tls.secure && !isLoopback(settings.listen.host)) log.warn('tokens and facts travel in clear text: set tlsCert and tlsKey, or let a proxy with TLS stand before this collector');
-  let book = await bookOf(settings);
+  const ratesFolder = ratesFolderOf(settings);
+  const shelf = ratesFolder === undefined ? undefined : openShelf(ratesFolder, (message) => log.warn({ code: 'RATES_DAMAGED' }, message));
+  let book = await bookOf(settings, shelf);
   const store = given ?? (await openStore(settings.store, { token: settings.storeToken }));
   const metrics = createMetrics();
   const app = Fastify({ loggerInstance: log, logController: new LogController({ disableRequestLogging: true }), bodyLimit: settings.maxBodyBytes, forceCloseConnections: 'idle', serverFactory: (listener) => tls.serve(listener, limitsOf(settings)) });
@@ -114,15 +124,32 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   serveNodes(app, { store, metrics, clocks });
   serveVerify(app, { store, clock });
   serveLosses(app, { store, clock });
+  serveWaste(app, { store, defaults: settings, book: () => book });
   serveTokens(app, tokens, audit, clock);
   const upkeep = keepsItself(store) ? scheduleUpkeep({ store, settings, metrics, log, audit, clock }) : undefined;
-  if (keepsItself(store)) serveUpkeep(app, { store, path: settings.store, settings });
+  if (keepsItself(store)) {
+    serveUpkeep(app, { store, path: settings.store, settings });
+    serveEvidence(app, { store, settings, clock, book: () => book });
+  }
+  const alerts = await startAlerts({ store, book, settings, folder: alertFolderOf(settings), metrics, log, clock }).catch(async (error: unknown) => {
+    await upkeep?.stop();
+    await app.close();
+    await store.close();
+    throw error;
+  });
+  serveAlerts(app, { alerts, clock });
+  const filling = shelf && fillRates({ entries: () => book.providers, shelf, settings, metrics, log, clock });
+  serveStatements(app, { store, clock, defaults: settings, book: () => book });
+  const stopStatements = settings.statementFolder === undefined ? undefined : scheduleStatements({ folder: settings.statementFolder, schedule: settings.statementSchedule, store, clock, defaults: settings, book: () => book, log });
   serveCompare(app, { store, defaults: settings, book: () => book });
   serveApi(app, { store, health, metrics, clock, defaults: settings, book: () => book });
   try {
     await app.listen({ ...settings.listen, backlog: MOST_CONNECTING, listenTextResolver: (address) => `listening at ${address.replace(/^http:/, tls.secure ? 'https:' : 'http:')}` });
   } catch (error) {
     await upkeep?.stop();
+    await filling?.stop();
+    await alerts.stop();
+    await stopStatements?.();
     await app.close();
     await store.close();
     throw explainListening(settings.listen, error);
@@ -136,14 +163,22 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
     address,
     async reload(next) {
       // Read again whatever its name is; one that can't be used changes nothing.
-      book = await bookOf(next);
+      const nextBook = await bookOf(next, shelf);
+      const takeRules = alerts.prepare(nextBook, next);
+      book = nextBook;
       const changed = takeOver(settings, next, log);
+      await takeRules();
+      if (changed.includes('alertSchedule')) await alerts.reschedule();
       if (changed.includes('rollUpSchedule') || changed.includes('retainSchedule')) await upkeep?.reschedule();
+      await filling?.reschedule();
       await tls.reload();
     },
     async close() {
       tls.close();
       await upkeep?.stop();
+      await filling?.stop();
+      await alerts.stop();
+      await stopStatements?.();
       await app.close();
       await store.close();
     },

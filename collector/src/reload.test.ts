@@ -13,7 +13,7 @@ const SECRET = 'a-secret-of-somebody';
 const OTHER: Readonly<Record<(typeof SERVED)[number], string>> = {
   store: '/elsewhere/store.duckdb', storeToken: SECRET, listen: '127.0.0.1:1', token: SECRET, tokenFolder: '/elsewhere/tokens', tlsCert: '/elsewhere/tls.pem', tlsKey: '/elsewhere/tls.key', tlsClientCa: '/elsewhere/ca.pem', tlsClientCertificate: 'optional',
   batchesPerMinute: '7', requestsPerMinute: '7', refusalsPerMinute: '7', headerTimeout: '7s', bodyTimeout: '7s', maxBodyBytes: '7777', maxInflatedBytes: '7777', maxWaitingBytes: '7777', maxSlices: '7', maxLabels: '7', maxSeries: '7', maxAge: '7d',
-  retentionRaw: '7d', retentionMinute: '7d', retentionHour: '7d', rollUpSchedule: '7 * * * *', retainSchedule: '7 7 * * *', book: 'seven.yaml', price: '7', pue: '7', carbon: '7', logLevel: 'debug',
+  retentionRaw: '7d', retentionMinute: '7d', retentionHour: '7d', rollUpSchedule: '7 * * * *', retainSchedule: '7 7 * * *', ratesSchedule: '*/7 * * * *', ratesFolder: '/elsewhere/rates', alertSchedule: '*/7 * * * *', alertFolder: '/elsewhere/alerts', statementFolder: '/elsewhere/statements', statementSchedule: '7 7 * * *', book: 'seven.yaml', price: '7', pue: '7', carbon: '7', logLevel: 'debug',
 };
 
 interface Reloaded {

@@ -53,7 +53,13 @@ export const SETTINGS = {
   retentionHour: setting(keptFor.prefault('forever'), 'how long sums by hour and day are kept'),
   rollUpSchedule: setting(schedule.default('* * * * *'), 'when facts are summed by minute, hour and day: a cron expression, UTC'),
   retainSchedule: setting(schedule.default('20 3 * * *'), 'when what is too old is deleted: a cron expression, UTC; begins up to 10 min later'),
-  book: setting(z.string().min(1).optional(), 'file of tariffs, PUE, carbon, other costs, latency targets and outcomes (YAML, docs/money.md)'),
+  ratesSchedule: setting(schedule.default('*/15 * * * *'), 'when the providers that the book names are asked for the intensity of the grid: a cron expression, UTC'),
+  ratesFolder: setting(z.string().min(1).optional(), 'folder of what they have told; beside the file of the store (FILE.rates) where not said'),
+  alertSchedule: setting(schedule.default('* * * * *'), 'when budgets, targets and alerts of the book are looked at: a cron expression, UTC'),
+  alertFolder: setting(z.string().min(1).optional(), 'folder of what fires and who was told; beside the file of the store (FILE.alerts) where not said'),
+  statementFolder: setting(z.string().min(1).optional(), 'folder to write the statement of each month and the review of each week to (docs/statements.md); without it none is written'),
+  statementSchedule: setting(schedule.default('0 6 * * *'), 'when it is looked whether one is due: a cron expression, UTC'),
+  book: setting(z.string().min(1).optional(), 'file of tariffs, PUE, carbon, other costs, latency targets, outcomes (YAML, docs/money.md), budgets and alerts (docs/alerts.md)'),
   price: setting(amount(0).optional(), 'money per kWh at all times, in place of the tariffs of the book; without either no costs are given'),
   pue: setting(amount(1).optional(), 'power usage effectiveness of the facility, in place of that of the book; multiplies costs and carbon; 1 where not said'),
   carbon: setting(amount(0).optional(), 'g CO2e per kWh of the grid, in place of that of the book; without either no carbon is given'),
@@ -64,17 +70,22 @@ export type CollectorSettings = Values<typeof SETTINGS>;
 /** What `serve` takes. */
 export const SERVED = [
   'store', 'storeToken', 'listen', 'token', 'tokenFolder', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsClientCertificate', 'batchesPerMinute', 'requestsPerMinute', 'refusalsPerMinute', 'headerTimeout', 'bodyTimeout', 'maxBodyBytes', 'maxInflatedBytes', 'maxWaitingBytes',
-  'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'book', 'price', 'pue', 'carbon', 'logLevel',
+  'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'ratesSchedule', 'ratesFolder', 'alertSchedule', 'alertFolder', 'statementFolder', 'statementSchedule', 'book', 'price', 'pue', 'carbon', 'logLevel',
 ] as const satisfies readonly (keyof CollectorSettings)[];
 /** What a running collector takes over when it reads its settings again: these are read where they are used. */
 export const RELOADED = [
-  'batchesPerMinute', 'requestsPerMinute', 'refusalsPerMinute', 'maxInflatedBytes', 'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'book', 'price', 'pue', 'carbon', 'logLevel',
+  'batchesPerMinute', 'requestsPerMinute', 'refusalsPerMinute', 'maxInflatedBytes', 'maxSlices', 'maxLabels', 'maxSeries', 'maxAge', 'retentionRaw', 'retentionMinute', 'retentionHour', 'rollUpSchedule', 'retainSchedule', 'ratesSchedule', 'alertSchedule', 'book', 'price', 'pue', 'carbon', 'logLevel',
 ] as const satisfies readonly (typeof SERVED)[number][];
 
 const isLocalStore = (store: string): boolean => !/^(?::memory:|[a-z][a-z0-9+.-]*:\/\/.*)$/is.test(store);
 
 /** Beside a store that is a file; undefined where there is no such place and none is named. */
 export const tokenFolderOf = ({ tokenFolder, store }: Pick<CollectorSettings, 'tokenFolder' | 'store'>): string | undefined => tokenFolder ?? (isLocalStore(store) ? `${store}.tokens` : undefined);
+
+/** Likewise. */
+export const ratesFolderOf = ({ ratesFolder, store }: Pick<CollectorSettings, 'ratesFolder' | 'store'>): string | undefined => ratesFolder ?? (isLocalStore(store) ? `${store}.rates` : undefined);
+
+export const alertFolderOf = ({ alertFolder, store }: Pick<CollectorSettings, 'alertFolder' | 'store'>): string | undefined => alertFolder ?? (isLocalStore(store) ? `${store}.alerts` : undefined);
 
 /**
  * Faults between settings.

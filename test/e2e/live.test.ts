@@ -114,7 +114,9 @@ describe('agent and collector, live', () => {
     const told = await report({ from: String(from), to: String(from + 6) });
     expect(told.rows[0]?.coverage).toBeLessThan(0.97);
     expect(told.rows[0]?.coverage).toBeGreaterThan(0.3);
-    expect(told.flags.map((flag) => flag.code)).toContain('GAP');
+    // It begins with the last reading before, which on a busy machine may be a second older.
+    const withBefore = await report({ from: String(from - 4), to: String(from + 6) });
+    expect(withBefore.flags.map((flag) => flag.code)).toContain('GAP');
     const after = await report({ from: String(from + 6), to: String(from + 9) });
     expect(after.rows[0]?.coverage).toBeGreaterThan(0.999);
   });

@@ -5,7 +5,7 @@ import { nvmlGpuUses } from '@joulebook/agent/sources/power/nvidia/nvml-processe
 import { openNvmlSession, type NvmlOpening, type NvmlSession } from '@joulebook/agent/sources/power/nvidia/nvml-session.js';
 import { loadNvml } from '@joulebook/agent/sources/power/nvidia/nvml-library.js';
 import { nvml, probeNvml } from '@joulebook/agent/sources/power/nvidia/nvml.js';
-import { throttles } from '@joulebook/agent/sources/power/nvidia/nvml-gauges.js';
+import { throttles } from '@joulebook/agent/sources/power/nvidia/throttle.js';
 import type { LiveContext, PowerEvent, Reading } from '@joulebook/agent/sources/source.js';
 import { instant, seconds } from '@joulebook/shared/units.js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -54,7 +54,7 @@ describe.skipIf(withoutCompiler)(`a board through NVML's ABI${withoutCompiler ? 
       { measures: 'power', power: 300, channel: { id: `nvml/${UUID(0)}/power.average`, sensor: { averagedOver: 1 } } },
       { measures: 'counter', total: 123_456_789_000n + 3_110_000_000n, channel: { id: `nvml/${UUID(0)}/energy`, measures: 'counter', boundary: 'gpu' } },
     ]);
-    expect(gauges(events)).toMatchObject({ 'gpu.temperature': 61, 'gpu.clock.sm': 1980, 'gpu.utilization': 0.97, 'gpu.memory.used': 71 * 1024, 'gpu.memory.power': 33, 'gpu.throttle.power': 0, 'gpu.throttle.thermal': 0 });
+    expect(gauges(events)).toMatchObject({ 'gpu.temperature': 61, 'gpu.clock.sm': 1980, 'gpu.clock.sm.max': 1980, 'gpu.utilization': 0.97, 'gpu.memory.used': 71 * 1024, 'gpu.memory.power': 33, 'gpu.throttle.power': 0, 'gpu.throttle.thermal': 0 });
   });
 
   it('says the share of time under the power cap once its counter has been seen twice', async () => {

@@ -69,7 +69,7 @@ interface FileWanted {
 }
 
 /** Makes a file in a folder of its own, sends it, and leaves nothing behind. */
-async function sendFile(reply: FastifyReply, beside: string, { name, type, make, made }: FileWanted): Promise<FastifyReply> {
+export async function sendFile(reply: FastifyReply, beside: string, { name, type, make, made }: FileWanted): Promise<FastifyReply> {
   const folder = await mkdtemp(join(beside, '.joulebook-'));
   const clear = (): Promise<void> => rm(folder, { recursive: true, force: true });
   const path = join(folder, name);

@@ -6,22 +6,33 @@ import { describeIssues } from '@joulebook/shared/settings.js';
 import { parse as parseYaml } from 'yaml';
 import { parseCalendar, type Parsed } from '../rates/calendar.js';
 import { isZone } from '../rates/local-time.js';
-import { always, type Over } from '../rates/pieces.js';
+import { always, overlay, type Over } from '../rates/pieces.js';
+import type { ProviderEntry } from '../rates/provider.js';
+import { undoubted, type Doubt, type Provided } from '../rates/provided.js';
 import { parseSeries } from '../rates/series.js';
+import { openShelf, type Shelf } from '../rates/shelf.js';
 import type { Demand, SiteRates } from '../rates/site-rates.js';
+import { ratesFolderOf, type CollectorSettings } from '../settings.js';
+import { sinkBeside, type Alerting } from './alerting.js';
+import { entryOf } from './providing.js';
 import { bookSchema, type BookText, type SeriesFile, type SiteText } from './schema.js';
 
-export interface Book extends Pick<BookText, 'currency' | 'costs' | 'slo' | 'outcomes'> {
+export interface Book extends Pick<BookText, 'currency' | 'costs' | 'slo' | 'outcomes'>, Alerting {
   /** By the name of the site; `default` for what has no entry. */
   readonly sites: ReadonlyMap<string, SiteRates>;
+  /** Who is to be asked for the intensities of grids. */
+  readonly providers: readonly ProviderEntry[];
 }
 export const DEFAULT_SITE = 'default';
 
 /** Nothing is said: energy alone, at PUE 1. */
-export const EMPTY_BOOK: Book = { currency: 'USD', costs: [], slo: [], outcomes: [], sites: new Map() };
+export const EMPTY_BOOK: Book = { currency: 'USD', costs: [], slo: [], outcomes: [], budgets: [], targets: [], alerts: [], sinks: [], sites: new Map(), providers: [] };
 
 interface Reading {
   readonly folder: string;
+  /** What providers have told; undefined where there is no place for it. */
+  readonly shelf: Shelf | undefined;
+  readonly providers: ProviderEntry[];
   readonly faults: string[];
 }
 
@@ -62,25 +73,41 @@ async function tariffOf(text: SiteText['tariff'], currency: string, where: strin
 
 type IntensityText = NonNullable<NonNullable<SiteText['carbon']>['location']>;
 
-async function intensityOf(text: IntensityText | undefined, where: string, reading: Reading): Promise<Over<number | null>> {
-  if (text === undefined) return nothing;
-  if (typeof text === 'number') return always(text);
-  return fileSeries(text, 0, where, reading);
+async function intensityOf(text: IntensityText | undefined, where: string, reading: Reading): Promise<Provided> {
+  if (text === undefined) return undoubted(nothing);
+  if (typeof text === 'number') return undoubted(always(text));
+  if (!('provider' in text)) return undoubted(await fileSeries(text, 0, where, reading));
+  const entry = entryOf(text, reading.folder);
+  reading.providers.push(entry);
+  if (reading.shelf) return reading.shelf.provided(entry);
+  reading.faults.push(`${where}: what a provider tells is kept beside a store that is a file; name a folder with the setting ratesFolder`);
+  return undoubted(nothing);
 }
+
+const steadyOf = (said: unknown): number | null | 'changes' => (typeof said === 'number' ? said : said === undefined ? null : 'changes');
+
+/** What is doubted of either. */
+const eitherDoubt = (location: Provided, market: Provided): Over<Doubt | null> => (span) => overlay(location.doubt(span), market.doubt(span), (one, other) => one ?? other);
 
 async function siteOf(name: string, text: SiteText, currency: string, reading: Reading): Promise<SiteRates> {
   const where = `sites.${name}`;
-  const { pue = 1, carbon } = text;
+  const { pue = 1, carbon, zone = text.tariff?.zone ?? null } = text;
+  if (text.zone !== undefined && !isZone(text.zone)) reading.faults.push(`${where}.zone: '${text.zone}' is no time zone that is known; write one like Europe/Berlin`);
+  const location = await intensityOf(carbon?.location, `${where}.carbon.location`, reading);
+  const market = await intensityOf(carbon?.market, `${where}.carbon.market`, reading);
   return {
+    zone,
     ...(await tariffOf(text.tariff, currency, `${where}.tariff`, reading)),
     pue: typeof pue === 'number' ? always(pue) : await fileSeries(pue, 1, `${where}.pue`, reading),
-    location: await intensityOf(carbon?.location, `${where}.carbon.location`, reading),
-    market: await intensityOf(carbon?.market, `${where}.carbon.market`, reading),
+    location: location.value,
+    market: market.value,
+    doubt: eitherDoubt(location, market),
+    steady: { price: text.tariff ? (text.tariff.price ?? 'changes') : null, pue: steadyOf(pue), location: steadyOf(carbon?.location), market: steadyOf(carbon?.market) },
   };
 }
 
 /** @throws UsageError with every fault, each naming its file and entry */
-export async function readBook(file: string): Promise<Book> {
+export async function readBook(file: string, shelf?: Shelf): Promise<Book> {
   let parsed: unknown;
   try {
     parsed = parseYaml(await readFile(file, 'utf8'));
@@ -90,12 +117,15 @@ export async function readBook(file: string): Promise<Book> {
   const result = bookSchema.safeParse(parsed ?? {});
   if (!result.success) throw new UsageError(describeIssues(result.error, file));
   const { sites, ...rest } = result.data;
-  const reading: Reading = { folder: dirname(resolve(file)), faults: [] };
+  const reading: Reading = { folder: dirname(resolve(file)), shelf, providers: [], faults: [] };
   const read = new Map<string, SiteRates>();
   for (const [name, text] of Object.entries(sites)) read.set(name, await siteOf(name, text, rest.currency, reading));
   if (reading.faults.length > 0) throw new UsageError(reading.faults.map((fault) => `${file}: ${fault}`));
-  return { ...rest, sites: read };
+  return { ...rest, sinks: rest.sinks.map((sink) => sinkBeside(sink, reading.folder)), sites: read, providers: reading.providers };
 }
 
 /** The one that a setting names. @throws UsageError */
-export const bookOf = async ({ book }: { readonly book?: string | undefined }): Promise<Book> => (book === undefined ? EMPTY_BOOK : readBook(book));
+export async function bookOf(settings: Pick<CollectorSettings, 'book' | 'store' | 'ratesFolder'>, shelf?: Shelf): Promise<Book> {
+  const folder = ratesFolderOf(settings);
+  return settings.book === undefined ? EMPTY_BOOK : readBook(settings.book, shelf ?? (folder === undefined ? undefined : openShelf(folder)));
+}

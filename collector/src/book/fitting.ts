@@ -1,5 +1,5 @@
 /** Which entry of a book a fact belongs to: every key that an entry names has one of its values. */
-import type { Where } from './schema.js';
+import type { Where } from './where.js';
 
 /** What a group of facts says of itself, by dimension or label. */
 export type Said = (key: string) => string | null;

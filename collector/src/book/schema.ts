@@ -16,7 +16,7 @@
  *             - { name: off-peak, price: 0.22 }
  *           demand: { pricePerKw: 11.2, interval: 15m }
  *         pue: { file: pue.csv }
- *         carbon: { location: { file: grid.csv } }
+ *         carbon: { location: { file: grid.csv } }    # or { provider: … } (providing.ts)
  *     costs:
  *       - { item: gpu, perGpuHour: 2.49 }
  *       - { item: gpu, purchase: { price: 280000, years: 4 }, where: { node: [h100-01, h100-02] } }
@@ -28,15 +28,13 @@
  */
 import { duration } from '@joulebook/shared/settings.js';
 import { z } from 'zod';
+import { alerting } from './alerting.js';
+import { providedOr } from './providing.js';
+import { where } from './where.js';
 
 const name = z.string().min(1);
 const amount = z.number().min(0, 'must not be negative');
 const share = z.number().min(0, 'must be between 0 and 1').max(1, 'must be between 0 and 1');
-const oneOrMore = z.union([name.transform((text) => [text]), z.array(name).min(1)]);
-
-/** Which facts: each key is a dimension or a label; any of its values will do. */
-export const where = z.record(name, oneOrMore).default({});
-export type Where = Readonly<Record<string, readonly string[]>>;
 
 const series = z.strictObject({ file: name, column: name.optional(), zone: name.default('UTC') });
 export type SeriesFile = z.infer<typeof series>;
@@ -51,8 +49,10 @@ const tariff = z
     if (periods && zone === undefined) context.addIssue({ code: 'custom', path: ['zone'], message: 'hours of the day need one, e.g. Europe/Berlin' });
   });
 
-const intensity = z.union([amount, series]);
+const intensity = providedOr(z.union([amount, series]));
 const site = z.strictObject({
+  /** Of its months and weeks; that of the tariff where not said. */
+  zone: name.optional(),
   tariff: tariff.optional(),
   pue: z.union([z.number().min(1, 'must be at least 1'), series]).optional(),
   carbon: z.strictObject({ location: intensity.optional(), market: intensity.optional() }).optional(),
@@ -84,5 +84,6 @@ export const bookSchema = z.strictObject({
   costs: z.array(cost).default([]),
   slo: z.array(slo).default([]),
   outcomes: z.array(outcome).default([]),
+  ...alerting,
 });
 export type BookText = z.infer<typeof bookSchema>;

@@ -7,6 +7,8 @@ import type { Said } from '../report/request.js';
 import type { CollectorSettings } from '../settings.js';
 
 const TIMEOUT_MILLISECONDS = 60_000;
+/** It is busy: the same call may work later. */
+const LATER: ReadonlySet<number> = new Set([408, 425, 429, 503]);
 const refusal = z.object({ message: z.string(), faults: z.array(z.string()).optional() });
 
 /** Whom to be towards a collector, and how to know it. */
@@ -51,7 +53,7 @@ export function reasonOf(error: unknown): string {
 /**
  * @param shape what a collector of this release answers
  * @throws UsageError for what the collector found wrong with the question
- * @throws TelemetryError (`abort`) when it can't be reached, wants a token, or answers something else
+ * @throws TelemetryError (`abort`) when it can't be reached, wants a token, or answers something else; `retry` when it is busy
  */
 export async function ask<T>(base: string, credentials: Credentials, { method = 'GET', path, said = {}, body, patienceMilliseconds = TIMEOUT_MILLISECONDS }: Question, shape: z.ZodType<T>): Promise<T> {
   // The origin only: an address may carry a password.
@@ -78,8 +80,9 @@ export function readAnswer<T>(origin: string, ok: boolean, status: number, body:
   }
   const refused = refusal.safeParse(body);
   if (refused.success && refused.data.faults) throw new UsageError(refused.data.faults.map((fault) => `--${fault}`));
+  const code = status === 409 ? 'COLLECTOR_CONFLICT' : 'COLLECTOR_REFUSED';
   const hint = status === 401 ? ' Say it with --token or JOULEBOOK_TOKEN.' : '';
-  throw new TelemetryError('COLLECTOR_REFUSED', `The collector at ${origin} answered ${status}${refused.success ? `: ${refused.data.message}` : '.'}${hint}`, 'abort');
+  throw new TelemetryError(code, `The collector at ${origin} answered ${status}${refused.success ? `: ${refused.data.message}` : '.'}${hint}`, LATER.has(status) ? 'retry' : 'abort');
 }
 
 /** @throws as `ask` does */

@@ -11,7 +11,7 @@ import type { Said } from '../report/request.js';
 import type { CollectorSettings } from '../settings.js';
 import { ask } from './ask.js';
 import { addSettings, keep, readSettings, TO_COLLECTOR } from './options.js';
-import { checkStore, formatOf, pricesOf, reading, several, sourceOf, textsOf, type Flags, type Source } from './reading.js';
+import { checkStore, formatOf, pricesOf, readFrom, several, sourceOf, textsOf, type Flags, type Source } from './reading.js';
 import type { Surroundings } from './surroundings.js';
 
 const PREFIX = '--';
@@ -39,7 +39,7 @@ function saidOf(flags: Flags): Said {
 
 async function make(source: Source, said: Said, settings: CollectorSettings, request: CompareRequest, book: Book, surroundings: Surroundings): Promise<Comparison> {
   if (source.kind === 'collector') return ask(source.url, settings, { path: 'v1/compare', said: { ...said, ...pricesOf(settings) }, patienceMilliseconds: PATIENCE_MILLISECONDS }, comparison);
-  return reading(source, settings, surroundings, (store) => compare(store, request, book));
+  return readFrom(source, settings, surroundings, (store) => compare(store, request, book));
 }
 
 /** @param onRegression called where B is worse and that was asked to be a fault */
@@ -73,9 +73,8 @@ export function addCompare(program: Command, surroundings: Surroundings, onRegre
     const said = saidOf(flags);
     const settings = await keep(faults, () => readSettings(flags, surroundings.environment));
     const request = await keep(faults, () => parseCompare(said, settings ?? {}, PREFIX));
-    const source = sourceOf(textsOf(flags['input'])[0], '--input', flags, faults);
+    const source = sourceOf(textsOf(flags['input'])[0], flags, faults, '--input');
     const book = settings && (await keep(faults, () => bookOf(settings)));
-    if (source.kind === 'collector' && flags['book'] !== undefined) faults.push('--book: a collector has its own; start it with one');
     const format = formatOf(FORMATS, flags, faults);
     if (settings && source.kind === 'store') checkStore(settings.store, faults);
     if (faults.length > 0 || !settings || !request || !book) throw new UsageError(faults);

@@ -9,7 +9,7 @@ import { SETTINGS, type CollectorSettings } from '../settings.js';
 const OPERANDS: Readonly<Record<keyof CollectorSettings, string>> = {
   tokenFolder: 'DIR', tlsCert: 'FILE', tlsKey: 'FILE', tlsClientCa: 'FILE', tlsClientCertificate: 'required|optional', batchesPerMinute: 'COUNT', requestsPerMinute: 'COUNT', refusalsPerMinute: 'COUNT', headerTimeout: 'DURATION', bodyTimeout: 'DURATION',
   collectorCa: 'FILE', collectorCert: 'FILE', collectorKey: 'FILE',
-  store: 'FILE|URL', storeToken: 'TOKEN', listen: 'HOST:PORT', token: 'TOKEN', maxBodyBytes: 'BYTES', maxInflatedBytes: 'BYTES', maxWaitingBytes: 'BYTES', maxSlices: 'COUNT', maxLabels: 'COUNT', maxSeries: 'COUNT', maxAge: 'DURATION', retentionRaw: 'DURATION', retentionMinute: 'DURATION', retentionHour: 'DURATION', rollUpSchedule: 'CRON', retainSchedule: 'CRON', book: 'FILE', price: 'MONEY/kWh', pue: 'FACTOR', carbon: 'g/kWh', logLevel: 'LEVEL',
+  store: 'FILE|URL', storeToken: 'TOKEN', listen: 'HOST:PORT', token: 'TOKEN', maxBodyBytes: 'BYTES', maxInflatedBytes: 'BYTES', maxWaitingBytes: 'BYTES', maxSlices: 'COUNT', maxLabels: 'COUNT', maxSeries: 'COUNT', maxAge: 'DURATION', retentionRaw: 'DURATION', retentionMinute: 'DURATION', retentionHour: 'DURATION', rollUpSchedule: 'CRON', retainSchedule: 'CRON', ratesSchedule: 'CRON', ratesFolder: 'DIR', alertSchedule: 'CRON', alertFolder: 'DIR', statementFolder: 'DIR', statementSchedule: 'CRON', book: 'FILE', price: 'MONEY/kWh', pue: 'FACTOR', carbon: 'g/kWh', logLevel: 'LEVEL',
 };
 
 function defaultOf(name: keyof CollectorSettings): string {

@@ -2,17 +2,22 @@
 import { Command, CommanderError } from 'commander';
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { VERSION } from '../version.js';
+import { addAlerts } from './alerts.js';
 import { addBackup } from './backup.js';
 import { addCompare } from './compare.js';
+import { addEvidence } from './evidence.js';
 import { addExport } from './export.js';
 import { addLosses } from './losses.js';
+import { addOutcomes } from './outcomes.js';
 import { addReport } from './report.js';
 import { addRetain } from './retain.js';
 import { addServe } from './serve.js';
 import { addSettingsCommand } from './settings.js';
+import { addStatement } from './statement.js';
 import type { Surroundings } from './surroundings.js';
 import { addToken } from './token.js';
 import { addVerify } from './verify.js';
+import { addWaste } from './waste.js';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, problem: 3 } as const;
 
@@ -26,12 +31,17 @@ function programOf(surroundings: Surroundings, onProblem: () => void): Command {
   addServe(program, surroundings);
   addReport(program, surroundings);
   addCompare(program, surroundings, onProblem);
+  addWaste(program, surroundings);
+  addStatement(program, surroundings);
+  addEvidence(program, surroundings);
   addExport(program, surroundings);
   addRetain(program, surroundings);
   addBackup(program, surroundings);
   addToken(program, surroundings);
   addLosses(program, surroundings);
+  addOutcomes(program, surroundings);
   addVerify(program, surroundings, onProblem);
+  addAlerts(program, surroundings, onProblem);
   addSettingsCommand(program, surroundings);
   return program;
 }

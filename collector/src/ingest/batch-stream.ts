@@ -42,7 +42,8 @@ interface Line {
   readonly whole: boolean;
 }
 
-async function* lines(source: Readable, maxLineBytes: number): AsyncGenerator<Line> {
+/** Lines as they come, none of which is much longer than allowed. @throws TelemetryError BODY_TOO_LARGE */
+export async function* lines(source: Readable, maxLineBytes: number): AsyncGenerator<Line> {
   let number = 0;
   let pending: Buffer[] = [];
   let pendingBytes = 0;

@@ -6,6 +6,7 @@
  *     { "id": "gate 2026-11-22T10:00Z", "node": "gpu-01", "deployment": "chat", "outcomes": [
  *       { "at": "2026-11-22T09:58:12Z", "was": "ok", "outcome": "rejected", "requests": 3, "inputTokens": 900, "outputTokens": 1200, "ttft": 0.4, "tpot": 0.02 } ] }
  *
+ * What stands beside `outcomes` (site, deployment, model, tenant, labels) holds for all that do not say it themselves.
  * `id` names the whole for ever: sent again it changes nothing, and with other content it is refused (409).
  */
 import { createHash } from 'node:crypto';
@@ -31,21 +32,27 @@ const at = z.union([z.string(), z.number()]).transform((said, context) => {
   return z.NEVER;
 });
 
-const correction = z
-  .strictObject({ at, was: z.enum(OUTCOMES), outcome: z.enum(OUTCOMES), requests: z.int().min(1).max(1e9).default(1), inputTokens: count, cachedInputTokens: count.default(0), outputTokens: count, ttft: latency, tpot: latency })
+/** Of the requests: as their facts say it. */
+const about = { site: name.optional(), deployment: name.optional(), model: name.optional(), tenant: name.optional(), labels: z.record(name, wellFormed(z.string().max(1024))).optional() };
+
+export const correction = z
+  .strictObject({ ...about, at, was: z.enum(OUTCOMES), outcome: z.enum(OUTCOMES), requests: z.int().min(1).max(1e9).default(1), inputTokens: count, cachedInputTokens: count.default(0), outputTokens: count, ttft: latency, tpot: latency })
   .refine(({ was, outcome }) => was !== outcome, { path: ['outcome'], message: 'is what it was' });
 
 const schema = z.strictObject({
-  id: name, node: name.default('outcomes'), site: name.optional(), deployment: name, model: name.optional(), tenant: name.optional(), labels: z.record(name, wellFormed(z.string().max(1024))).optional(),
-  outcomes: z.array(correction).min(1).max(MOST),
-});
+  ...about, id: name, node: name.default('outcomes'), outcomes: z.array(correction).min(1).max(MOST),
+}).refine(
+  // Whatever else is wrong.
+  (said: unknown) => z.union([z.looseObject({ deployment: z.string() }), z.looseObject({ outcomes: z.array(z.looseObject({ deployment: z.string() })) })]).safeParse(said).success,
+  { path: ['deployment'], message: 'say it here, or in each of the outcomes', when: () => true },
+);
 
 /** Facts that take the requests from one outcome to the other. */
-function slicesOf({ at: time, was, outcome, requests, inputTokens, cachedInputTokens, outputTokens, ttft, tpot }: z.output<typeof correction>, of: object): Slice[] {
+function slicesOf({ at: time, was, outcome, requests, inputTokens, cachedInputTokens, outputTokens, ttft, tpot, ...own }: z.output<typeof correction>, ofAll: object): Slice[] {
   const from = epochMicros(Math.floor(time / CELL_MICROS) * CELL_MICROS);
   const signed = (sign: 1 | -1, as: string): Slice =>
     slice.parse({
-      kind: 'requests', ...of, from, to: from + CELL_MICROS, outcome: as, requests: sign * requests, inputTokens: sign * inputTokens, cachedInputTokens: sign * cachedInputTokens, outputTokens: sign * outputTokens,
+      kind: 'requests', ...ofAll, ...own, from, to: from + CELL_MICROS, outcome: as, requests: sign * requests, inputTokens: sign * inputTokens, cachedInputTokens: sign * cachedInputTokens, outputTokens: sign * outputTokens,
       ...(ttft !== undefined && { ttftBucket: latencyBucket(seconds(ttft)) }), ...(tpot !== undefined && { tpotBucket: latencyBucket(seconds(tpot)) }),
     });
   return [signed(-1, was), signed(1, outcome)];

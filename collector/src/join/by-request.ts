@@ -14,12 +14,15 @@ import { microjoulesToJoules, type Joules } from '@joulebook/shared/units.js';
 import { divides, type GroupSum, type Key, type RequestCounts } from '../store/store.js';
 import { flagsByGroup, keyName } from './flags.js';
 import { clip, hull, inOrder, stepSpan } from './groups.js';
-import type { Joined, Question } from './join.js';
+import type { Joined, JudgedBy, Question } from './join.js';
 import type { Flag, Row } from './report.js';
 import { cellsOf, NOBODY, ofPhase, REQUEST_PHASES, type Cell, type Draft, type Keys, type RequestPhase } from './request-cells.js';
 import { isRequestKey, shown } from './request-keys.js';
 import { restDrafts } from './request-rest.js';
+import { PRICED_AT_END, requestWorth, type RequestWeights, type RequestWorth } from './request-worth.js';
 import { rowOf, type RowEnergy, type Terms } from './row.js';
+import { partsOf } from './subgroups.js';
+import { judged, type Judged } from './usefulness-parts.js';
 
 export const isByRequest = ({ by, filtered }: Question): boolean => [...by, ...filtered].some(isRequestKey);
 
@@ -35,6 +38,12 @@ export interface RequestAccount {
   /** Grouped by `flagKeys`. */
   readonly flags: readonly GroupSum<'flag'>[];
   readonly flagKeys: readonly Key[];
+  /** Where joules are not worth the same at all times and sites. */
+  readonly weights: RequestWeights | undefined;
+  /** Grouped by the keys of the question but phase, then its own. */
+  readonly judging: JudgedBy;
+  /** The book charges GPU time, which is not told by request. */
+  readonly charged: boolean;
 }
 
 export interface JoinedRequests extends Joined {
@@ -46,11 +55,11 @@ const tokensOf = ({ inputTokens, cachedInputTokens, outputTokens }: RequestCount
 
 function unmetered({ counts, metered }: Cell): Flag[] {
   const without = counts.requests - (metered?.requests ?? 0);
-  return without > 0 ? [{ code: 'REQUESTS_WITHOUT_ENERGY', detail: `${without} of ${counts.requests} requests here do not tell what they drew; it is in the row (other requests), and their tokens are in no ratio.` }] : [];
+  return without > 0 ? [{ code: 'REQUESTS_WITHOUT_ENERGY', detail: `${without} of ${counts.requests} requests here do not tell what they drew; it is in the row (other requests), and their tokens are in no ratio, nor is it told which were useful.` }] : [];
 }
 
 /** @param rowPhase of a row that is about one phase */
-function factsOfRequests(cell: Cell, phases: readonly RequestPhase[], rowPhase: Phase | null, { cachedKnown }: RequestAccount, atGpu: boolean): Draft['facts'] {
+function factsOfRequests(cell: Cell, phases: readonly RequestPhase[], rowPhase: Phase | null, { cachedKnown }: RequestAccount, atGpu: boolean, worth: RequestWorth | undefined): Draft['facts'] {
   const { counts, metered, outcomes } = cell;
   const told = atGpu ? metered : null;
   const energy: RowEnergy | 'unasked' = told ? { microjoules: phases.reduce((sum, phase) => sum + ofPhase(told, phase), 0n) } : 'unasked';
@@ -63,14 +72,23 @@ function factsOfRequests(cell: Cell, phases: readonly RequestPhase[], rowPhase: 
     countedTokens: told ? tokensOf(told, cachedKnown) : 'unasked',
     requests: outcomes,
     phase: rowPhase,
+    ...(worth && energy !== 'unasked' && { worth: worth.ofRequests(cell, phases, energy.microjoules) }),
   };
 }
 
-function requestDrafts(cells: readonly Cell[], keys: Keys, account: RequestAccount, phases: readonly RequestPhase[], atGpu: boolean): Draft[] {
+/** Useful tokens over all of the row's energy, or none: where some requests tell none, those of the others would flatter. */
+function judgedOf(keys: Keys, { judging }: RequestAccount): (cell: Cell) => Judged | undefined {
+  const parts = partsOf(judging.requests, keys.requests.length, judging.requestKeys);
+  return (cell) => (cell.metered && cell.metered.requests < cell.counts.requests ? undefined : judged(parts(cell), [], judging));
+}
+
+function requestDrafts(cells: readonly Cell[], keys: Keys, account: RequestAccount, phases: readonly RequestPhase[], atGpu: boolean, worth: RequestWorth | undefined): Draft[] {
   const valuesOf = (cell: Cell, phase: Phase | null): (string | null)[] => keys.all.map((key) => (key === 'phase' ? phase : (cell.values[keys.requests.indexOf(key)] ?? null)));
+  const judgedIn = judgedOf(keys, account);
   return cells.flatMap((cell): Draft[] => {
+    const useful = judgedIn(cell);
     const draft = (own: readonly RequestPhase[], values: Draft['values'], rowPhase: Phase | null): Draft =>
-      ({ step: cell.step, from: cell.from, to: cell.to, values, facts: factsOfRequests(cell, own, rowPhase, account, atGpu), flags: atGpu ? unmetered(cell) : [] });
+      ({ step: cell.step, from: cell.from, to: cell.to, values, facts: { ...factsOfRequests(cell, own, rowPhase, account, atGpu, worth), ...(useful && { judged: useful }) }, flags: atGpu ? unmetered(cell) : [] });
     if (keys.all.includes('phase')) return phases.map((phase) => draft([phase], valuesOf(cell, phase), phase));
     const [only] = phases;
     return only === undefined ? [] : [draft(phases, valuesOf(cell, null), phases.length === 1 ? only : null)];
@@ -78,7 +96,7 @@ function requestDrafts(cells: readonly Cell[], keys: Keys, account: RequestAccou
 }
 
 /** Why the question has less of an answer than it asks for. */
-function reservations(question: Question, { requests, flags: told }: RequestAccount, restTold: boolean, { boundary, boundaries }: Terms, atGpu: boolean): Flag[] {
+function reservations(question: Question, { requests, flags: told, weights, charged }: RequestAccount, restTold: boolean, { boundary, boundaries }: Terms, atGpu: boolean): Flag[] {
   const { by, filtered } = question;
   const flags: Flag[] = [];
   const elsewhere = told.find(({ sums }) => sums.code === 'REQUESTS_NOT_COUNTED')?.sums.detail ?? undefined;
@@ -98,6 +116,8 @@ function reservations(question: Question, { requests, flags: told }: RequestAcco
     const alone = [...new Set(filtered.filter((key) => !divides('energy', key)).map(keyName))];
     flags.push({ code: 'REQUESTS_ALONE', detail: `What was measured beside these requests can't be told by ${alone.join(', ')}: it is in no row.` });
   }
+  if (charged) flags.push({ code: 'COSTS_NOT_PER_REQUEST', detail: 'What the book charges beside energy goes by the time of GPUs, which no request has for itself: all-in costs are empty here; ask by deployment.' });
+  if (atGpu && weights && requests.some(({ sums }) => sums.metered !== null)) flags.push(PRICED_AT_END);
   return flags;
 }
 
@@ -109,9 +129,10 @@ export function joinRequests(question: Question, account: RequestAccount, terms:
   const restTold = atGpu && filtered.every((key) => divides('energy', key));
   const phases = REQUEST_PHASES.filter((phase) => account.phases.includes(phase));
   const cells = cellsOf(account.requests);
+  const worth = account.weights && requestWorth(account.weights, keys);
   const drafts = [
-    ...requestDrafts(by.length === 0 && step === undefined && cells.length === 0 ? [NOBODY] : cells, keys, account, phases, atGpu),
-    ...(restTold ? restDrafts(account.measured, cells, keys, phases, terms) : []),
+    ...requestDrafts(by.length === 0 && step === undefined && cells.length === 0 ? [NOBODY] : cells, keys, account, phases, atGpu, worth),
+    ...(restTold ? restDrafts(account.measured, cells, keys, phases, terms, worth) : []),
   ].toSorted(inOrder(by));
   // No flag is about a single request.
   const flags = by.includes('request') ? () => [] : flagsByGroup(account.flags, account.flagKeys, by);

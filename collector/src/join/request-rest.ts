@@ -7,11 +7,12 @@ import { onePhase } from './phases.js';
 import type { Flag } from './report.js';
 import { ofPhase, type Cell, type Draft, type Keys, type RequestPhase } from './request-cells.js';
 import { isRequestKey, type Rest } from './request-keys.js';
+import type { RequestWorth } from './request-worth.js';
 import type { RowEnergy, Terms, Window } from './row.js';
 
 /** What belongs to no request has neither tokens nor requests of its own. */
-const factsOfRest = (energy: RowEnergy, counted: RowEnergy | undefined, phase: Phase | null): Draft['facts'] =>
-  ({ energy, counted, phases: onePhase(null, undefined), tokens: 'unasked', countedTokens: 'unasked', requests: 'unasked', phase });
+const factsOfRest = (energy: RowEnergy, counted: RowEnergy | undefined, phase: Phase | null, worth: Draft['facts']['worth']): Draft['facts'] =>
+  ({ energy, counted, ...(worth && { worth }), phases: onePhase(null, undefined), tokens: 'unasked', countedTokens: 'unasked', requests: 'unasked', phase });
 
 const APART = ['active', 'idle', 'unknown'] as const satisfies readonly Phase[];
 
@@ -49,13 +50,14 @@ const restValues = ({ all, energy }: Keys, values: readonly (string | null)[], r
   all.map((key) => (key === 'phase' ? phase : isRequestKey(key) ? rest : (values[energy.indexOf(key)] ?? null)));
 
 /** One row per group and, where asked by phase, per phase; none where nothing is left. */
-function leftDrafts(left: readonly Left[], keys: Keys): Draft[] {
+function leftDrafts(left: readonly Left[], keys: Keys, worth: RequestWorth | undefined): Draft[] {
   const byPhase = keys.all.includes('phase');
   const draft = (each: Left, parts: readonly (readonly [RequestPhase, bigint])[], phase: RequestPhase | null): Draft[] => {
     const microjoules = parts.reduce((sum, [, part]) => sum + part, 0n);
     const flags = parts.flatMap(([name, part]) => (part < 0n ? [below(name, part)] : []));
-    if (microjoules === 0n && flags.length === 0) return [];
-    return [{ step: each.step, from: each.from, to: each.to, values: restValues(keys, each.values, '(other requests)', phase), facts: factsOfRest({ microjoules }, { microjoules }, phase), flags }];
+    const valued = worth?.ofRest(each, parts.map(([name]) => name), microjoules);
+    if (microjoules === 0n && flags.length === 0 && valued?.isNothing !== false) return [];
+    return [{ step: each.step, from: each.from, to: each.to, values: restValues(keys, each.values, '(other requests)', phase), facts: factsOfRest({ microjoules }, { microjoules }, phase, valued?.worth), flags }];
   };
   return left.flatMap((each) => {
     const parts = [...each.microjoules];
@@ -63,13 +65,16 @@ function leftDrafts(left: readonly Left[], keys: Keys): Draft[] {
   });
 }
 
-function phasesApart(measured: readonly GroupSum<'energy'>[], keys: Keys, { basis }: Terms): Draft[] {
+function phasesApart(measured: readonly GroupSum<'energy'>[], keys: Keys, { basis }: Terms, worth: RequestWorth | undefined): Draft[] {
   const counts = (phase: Phase, sums: EnergySums): EnergySums | undefined => (basis === 'all' || phase === 'active' ? sums : undefined);
   return measured.flatMap(({ step, values, from, to, sums }) => {
     const phase = APART.find((known) => known === values.at(-1));
-    return phase ? [{ step, from, to, values: restValues(keys, values, `(${phase})`, phase), facts: factsOfRest(sums, counts(phase, sums), phase), flags: [] }] : [];
+    if (!phase) return [];
+    const counted = counts(phase, sums);
+    const valued = worth?.ofPhase({ step, values: values.slice(0, -1) }, phase, sums.microjoules, counted !== undefined);
+    return [{ step, from, to, values: restValues(keys, values, `(${phase})`, phase), facts: factsOfRest(sums, counted, phase, valued), flags: [] }];
   });
 }
 
-export const restDrafts = (measured: readonly GroupSum<'energy'>[], cells: readonly Cell[], keys: Keys, phases: readonly RequestPhase[], terms: Terms): Draft[] =>
-  [...leftDrafts(leftOf(measured, cells, keys, phases), keys), ...phasesApart(measured, keys, terms)];
+export const restDrafts = (measured: readonly GroupSum<'energy'>[], cells: readonly Cell[], keys: Keys, phases: readonly RequestPhase[], terms: Terms, worth: RequestWorth | undefined): Draft[] =>
+  [...leftDrafts(leftOf(measured, cells, keys, phases), keys, worth), ...phasesApart(measured, keys, terms, worth)];

@@ -27,6 +27,8 @@ export interface Terms {
   readonly basis: Basis;
   /** Of every joule; undefined where it changes over time or sites: then rows carry what theirs are worth. */
   readonly worth: Worth | undefined;
+  /** Whose last intensities stand in. */
+  readonly standingIn?: readonly string[];
 }
 
 /** The time a group is asked to account for, where the question named it. */
@@ -129,8 +131,11 @@ function untoldFlags({ prefill, decode, active }: PhaseEnergy, figures: Pick<Row
 
 const percentOf = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
 
-function worthFlags({ unpriced, unlocated }: Valued): Flag[] {
+function worthFlags({ unpriced, unlocated, standing, estimated, location, market }: Valued, { standingIn = [] }: Terms): Flag[] {
+  const isLocated = location !== null || market !== null;
   return [
+    ...(isLocated && standing > 0 ? [{ code: 'INTENSITY_STALE', detail: `For ${percentOf(standing)} of the energy here the intensity of the grid is the last that was told: ${standingIn.join('; ')}.` }] : []),
+    ...(isLocated && estimated > 0 ? [{ code: 'INTENSITY_ESTIMATED', detail: `For ${percentOf(estimated)} of the energy here the intensity of the grid is one that its provider has estimated, not measured.` }] : []),
     ...(unpriced > 0 ? [{ code: 'PRICE_PARTLY_KNOWN', detail: `For ${percentOf(unpriced)} of the energy here the tariff has no price, so there is no cost; fill the gap in the series.` }] : []),
     ...(unlocated > 0 ? [{ code: 'INTENSITY_PARTLY_KNOWN', detail: `For ${percentOf(unlocated)} of the energy here the intensity of the grid is not known, so there is no carbon; fill the gap in the series.` }] : []),
   ];
@@ -243,7 +248,7 @@ export function rowOf(group: Row['group'], facts: GroupFacts, terms: Terms, told
       ...ratioFlags(facts, terms, energy, counted, over),
       ...untoldFlags(facts.phases, figures),
       ...(cachedUnknown ? [{ code: 'CACHED_UNKNOWN', detail: 'How many input tokens came from a cache is not known; the ratios are over all input tokens counted.' }] : []),
-      ...worthFlags(worth),
+      ...worthFlags(worth, terms),
       ...judgedFlags(judged, token.output),
       ...correctedFlags(facts.requests),
       ...lowCoverage(figures.coverage),

@@ -14,16 +14,20 @@ export interface Valued {
   /** The share of joules whose price, and whose intensity, is not known, where that of others is. */
   readonly unpriced: number;
   readonly unlocated: number;
+  /** The share whose intensity is the last that its provider has told, and is one that it has estimated. */
+  readonly standing: number;
+  readonly estimated: number;
 }
-export const UNVALUED: Valued = { facility: null, cost: null, location: null, market: null, unpriced: 0, unlocated: 0 };
+export const UNVALUED: Valued = { facility: null, cost: null, location: null, market: null, unpriced: 0, unlocated: 0, standing: 0, estimated: 0 };
 
 const perKwh = <T extends number>(value: number | null, as: (value: number) => T): T | null => (value === null ? null : as(value / JOULES_PER_KWH));
 
-function valued([facility = null, cost = null, location = null, market = null]: readonly (number | null)[], unpriced: number, unlocated: number): Valued {
-  return { facility: facility === null ? null : joules(facility), cost: perKwh(cost, quantity<'money'>), location: perKwh(location, quantity<'g'>), market: perKwh(market, quantity<'g'>), unpriced, unlocated };
+function valued([facility = null, cost = null, location = null, market = null, last = 0, estimated = 0]: readonly (number | null)[], energy: Joules, unpriced: number, unlocated: number): Valued {
+  const shareOf = (part: number | null): number => (part === null || energy <= 0 ? 0 : part / energy);
+  return { facility: facility === null ? null : joules(facility), cost: perKwh(cost, quantity<'money'>), location: perKwh(location, quantity<'g'>), market: perKwh(market, quantity<'g'>), unpriced, unlocated, standing: shareOf(last), estimated: shareOf(estimated) };
 }
 
-export const valuedAt = (worth: Worth, energy: Joules | null): Valued => (energy === null ? UNVALUED : valued(factorsOf(worth).map((factor) => (factor === null ? null : energy * factor)), 0, 0));
+export const valuedAt = (worth: Worth, energy: Joules | null): Valued => (energy === null ? UNVALUED : valued(factorsOf(worth).map((factor) => (factor === null ? null : energy * factor)), energy, 0, 0));
 
 export function valuedBy({ weighed }: WeighedSums, energy: Joules | null): Valued {
   if (energy === null) return UNVALUED;
@@ -31,5 +35,5 @@ export function valuedBy({ weighed }: WeighedSums, energy: Joules | null): Value
     const unknown = microjoulesToJoules(weighed[index]?.unknown ?? 0n);
     return unknown > 0 && unknown < energy ? unknown / energy : 0;
   };
-  return valued(weighed.map(({ sum, unknown }) => (unknown === 0n ? sum / 1e6 : null)), share(1), share(2));
+  return valued(weighed.map(({ sum, unknown }) => (unknown === 0n ? sum / 1e6 : null)), energy, share(1), share(2));
 }

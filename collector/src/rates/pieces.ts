@@ -26,6 +26,21 @@ export function joined<T>(pieces: readonly Piece<T>[], same: (a: T, b: T) => boo
 
 export const always = <T>(value: T): Over<T> => ({ from, to }) => [{ from, to, value }];
 
+/** The span without gaps: `otherwise` where none of the pieces is, which are in order and apart. */
+export function filled<T>(pieces: readonly Piece<T>[], otherwise: T, { from, to }: Span): Piece<T>[] {
+  const result: Piece<T>[] = [];
+  let begin = from;
+  for (const piece of pieces) {
+    if (piece.to <= begin || piece.from >= to) continue;
+    if (piece.from > begin) result.push({ from: begin, to: piece.from, value: otherwise });
+    const until = epochMicros(Math.min(piece.to, to));
+    result.push({ from: epochMicros(Math.max(piece.from, begin)), to: until, value: piece.value });
+    begin = until;
+  }
+  if (begin < to) result.push({ from: begin, to, value: otherwise });
+  return result;
+}
+
 /** Cut wherever one of them changes. */
 export function overlay<A, B, C>(first: readonly Piece<A>[], second: readonly Piece<B>[], combine: (a: A, b: B) => C): Piece<C>[] {
   const result: Piece<C>[] = [];

@@ -12,7 +12,7 @@ import { parse } from 'csv-parse/sync';
 import { DateTime } from 'luxon';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { momentsOf } from './local-time.js';
-import { joined, type Over, type Piece } from './pieces.js';
+import { filled, joined, type Over, type Piece } from './pieces.js';
 import type { Parsed } from './calendar.js';
 
 const FAULTS_SHOWN = 5;
@@ -113,17 +113,4 @@ export function parseSeries(text: string, { zone, least, column }: SeriesText): 
 }
 
 /** @param pieces in order and apart; between them nothing is known */
-export function fromPieces(pieces: readonly Piece<number | null>[]): Over<number | null> {
-  return ({ from, to }) => {
-    const result: Piece<number | null>[] = [];
-    let begin = from;
-    for (const piece of pieces) {
-      if (piece.to <= begin || piece.from >= to) continue;
-      if (piece.from > begin) result.push({ from: begin, to: piece.from, value: null });
-      begin = epochMicros(Math.min(piece.to, to));
-      result.push({ from: epochMicros(Math.max(piece.from, from)), to: begin, value: piece.value });
-    }
-    if (begin < to) result.push({ from: begin, to, value: null });
-    return joined(result);
-  };
-}
+export const fromPieces = (pieces: readonly Piece<number | null>[]): Over<number | null> => (span) => joined(filled(pieces, null, span));

@@ -1,14 +1,16 @@
 /** A question → a report: boundary, worth, the rows and what is to be said of them. */
 import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
-import { JOULES_PER_KWH } from '@joulebook/shared/units.js';
+import { epochMicros, JOULES_PER_KWH } from '@joulebook/shared/units.js';
 import { EMPTY_BOOK, type Book } from '../book/book.js';
-import { valuationOf } from '../book/valuation.js';
+import { valuationOf, type Doubts } from '../book/valuation.js';
+import { isByRequest } from '../join/by-request.js';
 import { clip, hull } from '../join/groups.js';
 import { isAsked, type Question } from '../join/join.js';
 import type { Flag, Report, Row } from '../join/report.js';
 import type { Terms } from '../join/row.js';
 import type { Worth } from '../rates/site-rates.js';
 import { inBoundary, type Extent, type GroupSum, type Resolution, type Scope, type Store } from '../store/store.js';
+import { UNTIMED_BEFORE_MICROS } from '../store/series.js';
 import { withTenants } from '../store/tenants.js';
 import { isTimeKey } from '../store/time-classes.js';
 import { formatTime } from '../join/times.js';
@@ -87,28 +89,49 @@ const resolutionFlags = (resolution: Resolution | undefined): Flag[] => [
   ...(resolution?.wallTimeByCell === true ? [{ code: 'WALL_TIME_ROUNDED', detail: 'Facts of some of this time are no longer kept, and wall time (seconds, and watts by it) not for these keys: there it is that of the longest seen device of each minute or hour.' }] : []),
 ];
 
+/** What is null of worth in the whole, and why, where no row can say it. */
+function doubtFlags({ untold, untimed }: Doubts, { carbonGrams, carbonGramsMarket, flags, joules }: Row): Flag[] {
+  const isPart = flags.some(({ code }) => code === 'INTENSITY_PARTLY_KNOWN');
+  return [
+    ...(untold.length > 0 && !isPart && joules !== null && (carbonGrams === null || carbonGramsMarket === null) ? [{ code: 'INTENSITY_NOT_TOLD', detail: `${untold.join(', ')} told nothing of this time, so there is no carbon; a collector with this book asks again, and its log says why it has no answer.` }] : []),
+    ...(untimed && joules !== null ? [{ code: 'WORTH_NEEDS_TIME', detail: 'Runs without a start are in this: when they drew is not known, so what changes over time (prices, PUE, intensities) is not known for them. Say one with --price, --pue or --carbon.' }] : []),
+  ];
+}
+
 const unique = (flags: readonly Flag[]): Flag[] => [...new Map(flags.map((flag) => [`${flag.code} ${flag.detail}`, flag])).values()];
 
 const withoutClasses = (scope: Scope): Scope => ({ ...scope, where: scope.where.filter(({ key }) => !isTimeKey(key) && key !== 'tenant') });
 
-/** The time that energy and tokens of a question span. */
-async function extentOf(store: Store, request: ReportRequest): Promise<Extent | undefined> {
+/** The time that energy and tokens of a question span, and its requests where they have energy of their own. */
+async function extentOf(store: Store, request: ReportRequest, byRequest: boolean): Promise<Extent | undefined> {
   const energy = await store.sum({ kind: 'booked', by: ['boundary'], ...withoutClasses(scopeOf('energy', request)) });
   const tokens = await store.sum({ kind: 'tokens', by: [], ...withoutClasses(scopeOf('tokens', request)) });
-  return hull([...energy, ...tokens]);
+  const requests = byRequest ? await store.sum({ kind: 'requests', by: [], ...withoutClasses(scopeOf('requests', request)) }) : [];
+  return hull([...energy, ...tokens, ...requests]);
+}
+
+/** Beside facts of made-up time those of known time: between the two there may be half a century. */
+async function spanOf(store: Store, request: ReportRequest, byRequest: boolean): Promise<{ readonly span: Extent | undefined; readonly isUntimed: boolean }> {
+  const span = clip(await extentOf(store, request, byRequest), request);
+  const isUntimed = span !== undefined && span.from < UNTIMED_BEFORE_MICROS;
+  if (!isUntimed || span.to <= UNTIMED_BEFORE_MICROS) return { span, isUntimed };
+  const timed = await extentOf(store, { ...request, from: epochMicros(UNTIMED_BEFORE_MICROS) }, byRequest);
+  return { span: timed && { from: timed.from, to: span.to }, isUntimed };
 }
 
 /** What a question is asked of: the store that divides by its keys as well, and the time that it spans where that matters. */
 export interface Divided {
   readonly store: Store;
   readonly span: Extent | undefined;
+  /** Runs without a start are in it. */
+  readonly isUntimed: boolean;
 }
 
 export async function divided(plain: Store, request: ReportRequest, book: Book): Promise<Divided> {
   const keys = [...request.by, ...request.where.map(({ key }) => key)];
-  const span = book.sites.size > 0 || keys.some(isTimeKey) ? clip(await extentOf(plain, request), request) : undefined;
+  const { span, isUntimed } = book.sites.size > 0 || keys.some(isTimeKey) ? await spanOf(plain, request, isByRequest(questionOf(request))) : { span: undefined, isUntimed: false };
   const byTenant = keys.includes('tenant') ? withTenants(plain) : plain;
-  return { store: await withClasses(byTenant, request, withoutClasses(scopeOf('tokens', request)), book, span), span };
+  return { store: await withClasses(byTenant, request, withoutClasses(scopeOf('tokens', request)), book, span), span, isUntimed };
 }
 
 /** What holds for all energy; where it changes, the mean over the energy that is in the total. */
@@ -127,14 +150,14 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
   if ((await plain.extent()) !== null) checkLabels(request, labels, prefix);
   const question = questionOf(request);
   const byTenant = [...request.by, ...request.where.map(({ key }) => key)].includes('tenant');
-  const { store, span } = await divided(plain, request, book);
+  const { store, span, isUntimed } = await divided(plain, request, book);
   const scope = scopeOf('energy', request);
   const perMethod = await store.sum({ kind: 'booked', by: ['boundary', 'source', 'method'], ...scope });
   const { chosen, available } = chooseBoundary(perMethod);
   const boundaries = isWholeNodes(request) ? await boundariesOf(store, scope) : undefined;
   const boundary = request.boundary ?? chosen;
-  const valuation = valuationOf(book, request, span);
-  const terms: Terms = { boundary, boundaries: available, basis: request.basis, worth: 'constant' in valuation ? valuation.constant : undefined };
+  const valuation = valuationOf(book, request, span, isUntimed);
+  const terms: Terms = { boundary, boundaries: available, basis: request.basis, worth: 'constant' in valuation ? valuation.constant : undefined, standingIn: valuation.doubts.last };
   const asking: Asking = { store, request, question, terms, book, weights: 'weights' in valuation ? valuation.weights : undefined };
 
   const whole: Question = { ...question, by: [], step: undefined };
@@ -171,6 +194,7 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
       ...basisFlags(request),
       ...(byTenant && boundary !== null ? [ALLOCATED] : []),
       ...total.flags,
+      ...doubtFlags(valuation.doubts, total),
       ...(boundaries?.flags ?? []),
       ...own.flags,
       ...(await unmeteredDeployments(store, request, question, boundary)),

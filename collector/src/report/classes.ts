@@ -4,11 +4,14 @@ import { DEFAULT_SITE, type Book } from '../book/book.js';
 import type { Span } from '../rates/pieces.js';
 import { gridOf } from '../book/valuation.js';
 import type { Scope, Store } from '../store/store.js';
+import { UNTIMED_BEFORE_MICROS } from '../store/series.js';
 import { isTimeKey, withTimeClasses, type TimeClasses } from '../store/time-classes.js';
 import type { ReportRequest } from './request.js';
 
-const LOAD_STEP = epochMicros(300e6);
-/** By output tokens in 5 minutes: the lower half of a window's steps, those above, and the highest tenth. */
+/** Coarsest first. A tenth of fewer steps than these is hardly one. */
+const LOAD_STEPS = [300e6, 60e6, 10e6] as const;
+const FEWEST_STEPS = 20;
+/** By output tokens in a step: the lower half of a window's steps, those above, and the highest tenth. */
 const BANDS = ['below P50', 'P50–P90', 'P90 and above'] as const;
 
 function periodsOf({ sites }: Book, span: Span): TimeClasses {
@@ -18,6 +21,8 @@ function periodsOf({ sites }: Book, span: Span): TimeClasses {
     key: 'tariffPeriod',
     grid: epochMicros(grid),
     classOf(at, site) {
+      // Runs without a start have no hour.
+      if (at < UNTIMED_BEFORE_MICROS) return null;
       const pieces = bySite.get(site ?? '') ?? bySite.get(DEFAULT_SITE) ?? [];
       // The first cell may begin before the span.
       return (pieces.findLast(({ from }) => from <= at) ?? pieces[0])?.value ?? null;
@@ -26,19 +31,20 @@ function periodsOf({ sites }: Book, span: Span): TimeClasses {
 }
 
 async function loadBands(store: Store, scope: Scope, { from, to }: Span): Promise<TimeClasses> {
-  const made = await store.sum({ kind: 'tokens', by: [], step: LOAD_STEP, ...scope, where: [...scope.where, { key: 'token', values: ['output'] }] });
+  const length = epochMicros(LOAD_STEPS.find((step) => to - from > (FEWEST_STEPS - 1) * step) ?? LOAD_STEPS[2]);
+  const made = await store.sum({ kind: 'tokens', by: [], step: length, ...scope, where: [...scope.where, { key: 'token', values: ['output'] }] });
   const byStep = new Map<number, number>(made.map(({ step, sums: { count } }) => [step, count]));
   const loads: number[] = [];
-  for (let step = Math.floor(from / LOAD_STEP) * LOAD_STEP; step < to; step += LOAD_STEP) loads.push(byStep.get(step) ?? 0);
+  for (let step = Math.floor(from / length) * length; step < to; step += length) loads.push(byStep.get(step) ?? 0);
   const sorted = loads.toSorted((a, b) => a - b);
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
   const [half, most] = [at(0.5), at(0.9)];
   const [low, middle, high] = BANDS;
   return {
     key: 'loadBand',
-    grid: LOAD_STEP,
+    grid: length,
     classOf(time: EpochMicros) {
-      const load = byStep.get(Math.floor(time / LOAD_STEP) * LOAD_STEP) ?? 0;
+      const load = byStep.get(Math.floor(time / length) * length) ?? 0;
       return load >= most && most > 0 ? high : load >= half && half > 0 ? middle : low;
     },
   };

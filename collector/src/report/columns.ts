@@ -86,7 +86,7 @@ export function captionOf(report: Report): string {
   return [`boundary ${report.boundary ?? 'none'}`, range, `coverage ${percent(report.coverage)}`, `basis ${report.basis}`, `PUE ${figure(report.pue)}`].join(' · ');
 }
 
-const flagLine = ({ code, detail, count: cases }: Flag): string => `${code}: ${printable(detail)}${cases === undefined || cases === 1 ? '' : ` (${count(cases)}×)`}`;
+export const flagLine = ({ code, detail, count: cases }: Flag): string => `${code}: ${printable(detail)}${cases === undefined || cases === 1 ? '' : ` (${count(cases)}×)`}`;
 
 /** A report by minutes has a row for each; whoever wants all of them reads the JSON. */
 const MOST_ROW_LINES = 20;

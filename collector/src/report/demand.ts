@@ -10,6 +10,7 @@ import { localMoment } from '../rates/local-time.js';
 import type { Piece, Span } from '../rates/pieces.js';
 import type { Demand } from '../rates/site-rates.js';
 import { inBoundary, type BookedSums, type Store } from '../store/store.js';
+import { UNTIMED_BEFORE_MICROS } from '../store/series.js';
 import type { Boundary } from '@joulebook/shared/slice.js';
 import type { ReportRequest } from './request.js';
 
@@ -42,7 +43,7 @@ export async function demandOf(store: Store, { where, from, to, pue: said }: Rep
   if (boundary === null || span === undefined || asked.length === 0 || where.some(({ key }) => key !== 'site')) return undefined;
   const charges: Charge[] = [];
   for (const { name, rates, demand } of asked) {
-    const found = await store.sum({ kind: 'booked', by: ['site'], step: epochMicros(demand.intervalSeconds * 1e6), where: [...where, inBoundary(boundary)], from, to });
+    const found = await store.sum({ kind: 'booked', by: ['site'], step: epochMicros(demand.intervalSeconds * 1e6), where: [...where, inBoundary(boundary)], from: epochMicros(Math.max(from ?? 0, UNTIMED_BEFORE_MICROS)), to });
     const pue = rates.pue(span);
     const bySite = new Map<string | null, Map<EpochMicros, BookedSums>>();
     for (const { step, values: [site = null], sums } of found) {

@@ -1,9 +1,10 @@
 /** A question → the sums that its rows are made of, asked of the store. */
-import { PHASES, type Boundary, type Phase } from '@joulebook/shared/slice.js';
+import { PHASES, type Phase } from '@joulebook/shared/slice.js';
 import type { Book } from '../book/book.js';
 import { keysAsked } from '../book/fitting.js';
 import { isByRequest, joinRequests, type JoinedRequests, type RequestAccount } from '../join/by-request.js';
 import { boundsOf, isAsked, join, whyUnasked, type JoinedKind, type JudgedBy, type Question, type Spent, type Sums } from '../join/join.js';
+import type { RequestWeights } from '../join/request-worth.js';
 import type { Terms, Window } from '../join/row.js';
 import { dividing } from '../join/subgroups.js';
 import { divides, inBoundary, type FactKind, type Filter, type GroupSum, type Scope, type Store, type Weights } from '../store/store.js';
@@ -27,7 +28,7 @@ export interface Asking {
   readonly book: Book;
 }
 
-const groupedFor = (request: ReportRequest, { by }: Question) => <K extends JoinedKind | 'booked' | 'asked' | 'weighed' | 'flag'>(kind: K) => ({ kind, by: by.filter((key) => divides(kind, key)), step: request.step, ...scopeOf(kind, request) });
+const groupedFor = (request: ReportRequest, { by }: Question) => <K extends JoinedKind | 'booked' | 'asked' | 'weighed' | 'weighedRequests' | 'flag'>(kind: K) => ({ kind, by: by.filter((key) => divides(kind, key)), step: request.step, ...scopeOf(kind, request) });
 
 /** A reservation that doesn't name what is filtered holds for it. */
 async function gatherFlags(store: Store, request: ReportRequest, question: Question): Promise<Pick<Sums, 'flags' | 'flagKeys'>> {
@@ -122,22 +123,37 @@ async function tellsCached(store: Store, request: ReportRequest): Promise<boolea
   return kinds.includes('cachedInput') || !kinds.includes('input');
 }
 
-async function gatherRequests(store: Store, request: ReportRequest, question: Question, boundary: Boundary | null): Promise<RequestAccount> {
+async function requestWeights({ store, request, question, weights, terms: { boundary } }: Asking): Promise<RequestWeights | undefined> {
+  if (!weights || boundary !== 'gpu') return undefined;
+  const grouped = groupedFor(request, question);
+  const energy = grouped('weighed');
+  return {
+    requests: await store.sum({ ...grouped('weighedRequests'), weights }),
+    measured: await store.sum({ ...energy, by: [...energy.by.filter((key) => key !== 'phase'), 'phase'], where: [...energy.where, inBoundary(boundary)], weights }),
+  };
+}
+
+async function gatherRequests(asking: Asking): Promise<RequestAccount> {
+  const { store, request, question, book, terms: { boundary } } = asking;
   const grouped = groupedFor(request, question);
   const requests = grouped('requests');
   const energy = grouped('energy');
+  const ended = await store.sum({ ...requests, by: [...requests.by, 'outcome'] });
   const kept = request.where.find(({ key }) => key === 'phase')?.values;
   return {
-    requests: await store.sum({ ...requests, by: [...requests.by, 'outcome'] }),
+    requests: ended,
     measured: boundary === null ? [] : await store.sum({ ...energy, by: [...energy.by.filter((key) => key !== 'phase'), 'phase'], where: [...energy.where, inBoundary(boundary)] }),
     phases: PHASES.filter((phase) => kept?.includes(phase) ?? true),
     cachedKnown: await tellsCached(store, request),
+    weights: await requestWeights(asking),
+    judging: await judgedBy({ ...asking, book: { ...book, outcomes: [] } }, ended),
+    charged: book.costs.length > 0,
     ...(await gatherFlags(store, request, question)),
   };
 }
 
 export async function rowsOf(asking: Asking): Promise<JoinedRequests> {
-  const { store, request, question, terms } = asking;
-  if (isByRequest(question)) return joinRequests(question, await gatherRequests(store, request, question, terms.boundary), terms);
+  const { question, terms } = asking;
+  if (isByRequest(question)) return joinRequests(question, await gatherRequests(asking), terms);
   return { ...join(question, await gather(asking), terms), flags: whyUnasked(question) };
 }

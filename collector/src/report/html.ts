@@ -67,5 +67,6 @@ export const page = (title: string, style: Markup, body: Markup): string => Stri
 <body>${body}</body></html>
 `);
 
-export const renderHtml = (report: Report): string =>
-  page('Joulebook report', new Markup(`<style>${STYLE}</style>`), html`<main><h1>Joulebook report</h1>${demonstrationBanner(report)}${reportTable(report, captionOf(report))}${noteList(report)}${flagList(report)}</main>`);
+/** @param sections after the table */
+export const renderHtml = (report: Report, sections: readonly Markup[]): string =>
+  page('Joulebook report', new Markup(`<style>${STYLE}</style>`), html`<main><h1>Joulebook report</h1>${demonstrationBanner(report)}${reportTable(report, captionOf(report))}${sections}${noteList(report)}${flagList(report)}</main>`);

@@ -5,7 +5,7 @@ import { FIGURE_NAMES } from '../figures/table.js';
 import type { Report, Row } from '../join/report.js';
 import { CLASSES } from '../join/waste.js';
 import { captionOf, columnsOf, flagLines, type Column } from './columns.js';
-import { renderHtml } from './html.js';
+import { renderHtml, type Markup } from './html.js';
 import { noteLines } from './notes.js';
 
 export const FORMATS = ['table', 'json', 'csv', 'html', 'markdown'] as const;
@@ -37,9 +37,9 @@ function renderTable(report: Report): string {
 }
 
 // Html is allowed in markdown, so its characters are escaped too.
-const markdownText = (text: string): string => text.replaceAll(/[\\`*_[\]<>|]/g, String.raw`\$&`);
+export const markdownText = (text: string): string => text.replaceAll(/[\\`*_[\]<>|]/g, String.raw`\$&`);
 
-const line = (cells: string[]): string => `| ${cells.join(' | ')} |`;
+export const tableLine = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 
 function renderMarkdown(report: Report): string {
   const columns = columnsOf(report);
@@ -47,9 +47,9 @@ function renderMarkdown(report: Report): string {
   return [
     captionOf(report),
     '',
-    line(columns.map(({ head }) => markdownText(head))),
-    line(columns.map(({ numeric }) => (numeric ? '---:' : '---'))),
-    ...report.rows.map((row) => line(columns.map(({ cell }) => markdownText(cell(row))))),
+    tableLine(columns.map(({ head }) => markdownText(head))),
+    tableLine(columns.map(({ numeric }) => (numeric ? '---:' : '---'))),
+    ...report.rows.map((row) => tableLine(columns.map(({ cell }) => markdownText(cell(row))))),
     ...noteLines(report).flatMap((note) => ['', markdownText(note)]),
     ...(flags.length === 0 ? [] : ['', ...flags.map((flag) => `- ${markdownText(flag)}`)]),
   ].join('\n');
@@ -84,22 +84,25 @@ function groupColumns(keys: readonly string[], columns: readonly string[]): stri
   });
 }
 
+/** A name that begins with = must not become a formula in a spreadsheet; a number below zero is none. */
+export const csvText = (lines: readonly (readonly (string | number | null)[])[]): string => stringify([...lines], { escape_formulas: true, cast: { number: (value) => ({ value: String(value), escape_formulas: false }) } });
+
 /** By position and not by name, so that no label's name means anything to an object. */
 const renderCsv = (report: Report): string => {
   const first = report.rows[0] ?? report.total;
   const columns = Object.keys(csvCells(first));
   const head = [...groupColumns(Object.keys(first.group), columns), ...columns];
   const lines = report.rows.map((row) => [...Object.values(row.group), ...Object.values(csvCells(row))]);
-  // A name that begins with = must not become a formula in a spreadsheet.
-  return stringify([head, ...lines], { escape_formulas: true }).trimEnd();
+  return csvText([head, ...lines]).trimEnd();
 };
 
-const RENDERERS: Readonly<Record<Format, (report: Report) => string>> = {
+const RENDERERS: Readonly<Record<Format, (report: Report, sections: readonly Markup[]) => string>> = {
   table: renderTable,
   json: (report) => JSON.stringify(report, null, 2),
   csv: renderCsv,
-  html: (report) => renderHtml(report).trimEnd(),
+  html: (report, sections) => renderHtml(report, sections).trimEnd(),
   markdown: renderMarkdown,
 };
 
-export const render = (report: Report, format: Format): string => `${RENDERERS[format](report)}\n`;
+/** @param sections of a page, beside the report */
+export const render = (report: Report, format: Format, sections: readonly Markup[] = []): string => `${RENDERERS[format](report, sections)}\n`;

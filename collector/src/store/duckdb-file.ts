@@ -12,6 +12,7 @@ import { inGroups } from './group-commit.js';
 import { copyStore, exportFacts } from './duckdb-export.js';
 import { extentOf, labelsOf } from './duckdb-look.js';
 import { isWallTimeByCell, readGroup, sourcesOf, sumStatement } from './duckdb-sum.js';
+import { loadFacts, type FactFiles } from './duckdb-load.js';
 import { loadLedger, verdictOn, writeLosses } from './duckdb-ledger.js';
 import { loadWriters } from './duckdb-writers.js';
 import { Ledger, type Written } from './ledger.js';
@@ -51,6 +52,8 @@ export interface Opening {
   /** A file path, or `:memory:`. */
   readonly path: string;
   readonly readOnly: boolean;
+  /** Of a store in memory: files of facts to begin with. */
+  readonly facts?: FactFiles | undefined;
 }
 
 /** As much as a batch has; nobody reads it. Two transactions: what is written and deleted in one leaves no trace on the disk. */
@@ -119,6 +122,7 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Du
   let ledger = new Ledger();
   try {
     await migrate(writer, path, readOnly);
+    if (opening.facts) await loadFacts(writer, opening.facts);
     ledger = await loadLedger(writer);
     if (!readOnly) writers = await loadWriters(writer);
   } catch (error) {

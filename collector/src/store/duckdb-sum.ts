@@ -4,7 +4,7 @@ import { epochMicros, seconds, type Seconds } from '@joulebook/shared/units.js';
 import { commonStep, planOf, type Level, type Plan, type Segment, type Standing } from './levels.js';
 import { METERED, UNSTATED } from './rollup-schema.js';
 import { CELL_MICROS, filtersIn, groupingOf, nameOf, perCell, type Grouping } from './walls.js';
-import { divides, type Dimension, type FactKind, type FactSums, type Filter, type GroupSum, type Key, type RequestCounts, type SumQuery } from './store.js';
+import { divides, type Dimension, type FactKind, type FactSums, type Filter, type GroupSum, type Key, type RequestCounts, type SumQuery, type Weighed } from './store.js';
 
 /** Details of one flag code that are told one by one. */
 export const DETAILS_PER_CODE = 5;
@@ -39,6 +39,18 @@ const REQUEST_COUNTS = ['sum(requests)', 'sum(input_tokens)', 'sum(cached_input_
 const requestCounts = ([requests, input, cached, output]: readonly (DuckDBValue | undefined)[]): RequestCounts => ({ requests: number(requests), inputTokens: number(input), cachedInputTokens: number(cached), outputTokens: number(output) });
 
 const plain = (columns: string) => (groups: string) => `SELECT ${groups}, min(from_us), max(to_us), ${columns} FROM facts GROUP BY ${groups}`;
+
+/**
+ * Columns of µJ × factors. First by the cells in which no factor changes: looking factors up for each fact takes ten times as long.
+ * @param which of the facts
+ */
+const weighedSelect = (groups: string, columns: readonly string[], which: string, { rows, site, grid, factors }: SpelledWeights): string => `, weights AS (${rows}),
+        cells AS (SELECT ${groups}, ${site} AS at_site, (from_us // ${grid}) * ${grid} AS at_us, min(from_us) AS first, max(to_us) AS last, ${columns.map((name) => `sum(${name}) AS ${name}`).join(', ')} FROM facts WHERE ${which} GROUP BY ${groups}, ${site}, from_us // ${grid})
+        SELECT ${groups}, min(first), max(last), ${columns.flatMap((name) => factors.map((factor) => `fsum(${name} * ${factor}), sum(${name}) FILTER (${factor} IS NULL)`)).join(', ')}
+        FROM cells ASOF LEFT JOIN weights ON cells.at_site = weights.at_site AND cells.at_us >= weights.at_us GROUP BY ${groups}`;
+
+/** A sum and what is not known for each factor. */
+const weighedOf = (row: Row): Weighed[] => Array.from({ length: Math.floor(row.length / 2) }, (_, index) => ({ sum: twelveDigits(row[2 * index]), unknown: bigint(row[2 * index + 1]) }));
 
 /** fsum: compensated, so that 30 slices of 0.1 s are 3 s. */
 const READERS: { readonly [K in FactKind]: Reader<K> } = {
@@ -80,12 +92,12 @@ const READERS: { readonly [K in FactKind]: Reader<K> } = {
     read: ([askedOfWindow]) => ({ askedOfWindow: time(askedOfWindow) }),
   },
   weighed: {
-    // First by the cells in which no factor changes: looking factors up for each fact takes ten times as long.
-    select: (groups, _, __, { rows, site, grid, factors }) => `, weights(at_site, at_us, ${factors.join(', ')}) AS (VALUES ${rows}),
-        cells AS (SELECT ${groups}, ${site} AS at_site, (from_us // ${grid}) * ${grid} AS at_us, min(from_us) AS first, max(to_us) AS last, sum(microjoules) AS microjoules FROM facts GROUP BY ${groups}, ${site}, from_us // ${grid})
-        SELECT ${groups}, min(first), max(last), ${factors.map((factor) => `fsum(microjoules * ${factor}), sum(microjoules) FILTER (${factor} IS NULL)`).join(', ')}
-        FROM cells ASOF LEFT JOIN weights ON cells.at_site = weights.at_site AND cells.at_us >= weights.at_us GROUP BY ${groups}`,
-    read: (row) => ({ weighed: Array.from({ length: Math.floor(row.length / 2) }, (_, index) => ({ sum: twelveDigits(row[2 * index]), unknown: bigint(row[2 * index + 1]) })) }),
+    select: (groups, _, __, weights) => weighedSelect(groups, ['microjoules'], 'true', weights),
+    read: (row) => ({ weighed: weighedOf(row) }),
+  },
+  weighedRequests: {
+    select: (groups, _, __, weights) => weighedSelect(groups, ['prefill_microjoules', 'decode_microjoules'], METERED, weights),
+    read: (row) => ({ prefill: weighedOf(row.slice(0, row.length / 2)), decode: weighedOf(row.slice(row.length / 2)) }),
   },
   tokens: { select: plain('sum(count)'), read: ([count]) => ({ count: number(count) }) },
   requests: {
@@ -129,7 +141,7 @@ function condition(filter: Filter, bind: (value: string) => string): string {
   return filter.orMissing === true ? `(${expression} IS NULL OR ${listed})` : listed;
 }
 
-const tableOf = (kind: FactKind): string => (kind === 'booked' || kind === 'asked' || kind === 'weighed' ? 'energy' : kind);
+const tableOf = (kind: FactKind): string => (kind === 'booked' || kind === 'asked' || kind === 'weighed' ? 'energy' : kind === 'weighedRequests' ? 'requests' : kind);
 
 /** Weights as SQL. Where no site is listed the name of the others is empty, which no site's is. */
 interface SpelledWeights {
@@ -139,16 +151,17 @@ interface SpelledWeights {
   readonly factors: readonly string[];
 }
 
+/** A column of values as one text: thousands of them as SQL take seconds to plan. What is not known is empty, and becomes null. */
+const listed = (values: readonly (number | null)[], bind: (value: string) => string): string => `unnest(string_split(${bind(values.map((value) => value ?? '').join(' '))}, ' '))`;
+
 function spelled({ weights }: SumQuery<FactKind>, bind: (value: string) => string): SpelledWeights {
-  const { sites = [], grid = CELL_MICROS, count = 0 } = weights ?? {};
+  if (!weights) return { rows: '', site: '', grid: CELL_MICROS, factors: [] };
+  const { sites, grid, count } = weights;
   const named = new Map(sites.flatMap(({ site }) => (site === null ? [] : [[site, bind(site)] as const])));
-  const rows = sites.flatMap(({ site, pieces }) => pieces.map(({ from, factors }) => `(${site === null ? "''" : named.get(site)}, ${from}, ${Array.from({ length: count }, (_, index) => `${factors[index] ?? 'NULL'}::DOUBLE`).join(', ')})`));
-  return {
-    rows: rows.length === 0 ? `('', ${Number.MAX_SAFE_INTEGER}, ${Array.from({ length: count }, () => 'NULL::DOUBLE').join(', ')})` : rows.join(', '),
-    site: named.size === 0 ? "''" : `CASE WHEN site IN (${[...named.values()].join(', ')}) THEN site ELSE '' END`,
-    grid,
-    factors: Array.from({ length: count }, (_, index) => `factor${index}`),
-  };
+  const factors = Array.from({ length: count }, (_, index) => `factor${index}`);
+  const rows = (sites.length === 0 ? [{ site: null, pieces: [] }] : sites).map(({ site, pieces }) =>
+    `SELECT at_site, TRY_CAST(at_us AS BIGINT) AS at_us, ${factors.map((factor) => `TRY_CAST(${factor} AS DOUBLE) AS ${factor}`).join(', ')} FROM (SELECT ${site === null ? "''" : named.get(site)} AS at_site, ${listed(pieces.map(({ from }) => from), bind)} AS at_us, ${factors.map((factor, index) => `${listed(pieces.map((piece) => piece.factors[index] ?? null), bind)} AS ${factor}`).join(', ')})`);
+  return { rows: rows.join(' UNION ALL '), site: named.size === 0 ? "''" : `CASE WHEN site IN (${[...named.values()].join(', ')}) THEN site ELSE '' END`, grid, factors };
 }
 
 function refuseNonsense(query: SumQuery<FactKind>): void {
@@ -159,7 +172,7 @@ function refuseNonsense(query: SumQuery<FactKind>): void {
   if (ofTime !== undefined) throw new RangeError(`nothing says what ${ofTime} a time is in`);
   if (keys.includes('tenant') && tableOf(query.kind) === 'energy') throw new RangeError('energy facts have no tenant; something has to share them');
   if (query.kind === 'asked' && !query.window) throw new RangeError('time is asked of a window');
-  if (query.kind === 'weighed' && !query.weights) throw new RangeError('energy is weighed by something');
+  if ((query.kind === 'weighed' || query.kind === 'weighedRequests') && !query.weights) throw new RangeError('energy is weighed by something');
   if (tableOf(query.kind) !== 'energy') return;
   const oneBoundary = query.where.some(({ key, values }) => key === 'boundary' && values.length === 1);
   if (!oneBoundary && !query.by.includes('boundary')) throw new RangeError('energy of several boundaries is never added: they overlap');

@@ -7,6 +7,7 @@ import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { openThread, type ThreadErrors } from '@joulebook/shared/thread.js';
 import { MEMORY, openDuckdbFile, type Opening } from './duckdb-file.js';
 import { isServerAddress } from './influx/address.js';
+import type { FactFiles } from './duckdb-load.js';
 import type { Request } from './duckdb-worker.js';
 import type { StreamSeen } from './ledger.js';
 import type { Exported } from './duckdb-export.js';
@@ -64,9 +65,9 @@ async function openInThread(opening: Opening, file: URL): Promise<EmbeddedStore>
  * @param path a file, made with its folder when missing, or `:memory:`
  * @throws TelemetryError (`abort`) when the file is held by another process, newer than this program, or unreadable
  */
-export async function openDuckdb(path: string, options: { readOnly?: boolean; worker?: URL | undefined } = {}): Promise<EmbeddedStore> {
+export async function openDuckdb(path: string, options: { readOnly?: boolean; worker?: URL | undefined; facts?: FactFiles | undefined } = {}): Promise<EmbeddedStore> {
   if (isServerAddress(path)) throw new TelemetryError('STORE_NOT_A_FILE', 'The store is a server. This works on the file of an embedded store; a server has tools of its own for it.', 'abort');
-  const opening: Opening = { path, readOnly: options.readOnly ?? false };
+  const opening: Opening = { path, readOnly: options.readOnly ?? false, facts: options.facts };
   if (path !== MEMORY && !opening.readOnly) await makeFolder(dirname(path));
   const worker = options.worker ?? COMPILED_WORKER;
   return worker ? openInThread(opening, worker) : openDuckdbFile(opening, systemClock);

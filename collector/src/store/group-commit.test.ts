@@ -38,7 +38,7 @@ it('keeps groups small', async () => {
 });
 
 /** Sends what it is told in turn; each commit and each rest lets one more batch come. */
-async function sendingWhile(first: number, later: readonly { readonly during: 'commit' | 'rest'; readonly sequence: number }[]): Promise<{ groups: number[][]; rests: number }> {
+async function sendingWhile(first: number, later: readonly { readonly during: 'commit' | 'rest'; readonly sequence: number }[], slices = slicesOf): Promise<{ groups: number[][]; rests: number }> {
   const groups: number[][] = [];
   const sent: Promise<unknown>[] = [];
   const coming = [...later];
@@ -51,7 +51,7 @@ async function sendingWhile(first: number, later: readonly { readonly during: 'c
     groups.push(batches.map(({ sequence }) => sequence));
     come('commit');
     return Promise.resolve(batches.map(() => 'accepted' as const));
-  }, slicesOf, async () => {
+  }, slices, async () => {
     rests += 1;
     come('rest');
     return Promise.resolve();
@@ -66,8 +66,11 @@ it('waits a moment for more where several send', async () => {
   expect(await sendingWhile(3, [{ during: 'rest', sequence: 3 }])).toEqual({ groups: [[0], [1, 2, 3]], rests: 2 });
 });
 
+const large = (): number => 2000;
+
 it('does not wait where many go together anyway', async () => {
   expect((await sendingWhile(100, [])).rests).toBe(1);
+  expect((await sendingWhile(3, [], large)).rests).toBe(0);
 });
 
 it('never makes one sender wait, nor one with two lanes', async () => {

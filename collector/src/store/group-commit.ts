@@ -10,7 +10,8 @@ const MOST_BATCHES = 256;
 /** In the last transaction and waiting for the next; one agent has two lanes. */
 const SEVERAL = 3;
 /** What a transaction costs is little for each of so many. */
-const ENOUGH = 32;
+const ENOUGH_BATCHES = 32;
+const ENOUGH_SLICES = 2000;
 const REST_MS = 50;
 const MOST_SLICES = 50_000;
 
@@ -59,7 +60,8 @@ export function inGroups<T>(commit: (group: readonly T[]) => Promise<Appended[]>
     while (waiting.length > 0) {
       const group = nextGroup(waiting, slicesOf);
       await settle(group);
-      if (group.length < ENOUGH && group.length + waiting.length >= SEVERAL) await rest();
+      const isSmall = group.length < ENOUGH_BATCHES && group.reduce((sum, { one }) => sum + slicesOf(one), 0) < ENOUGH_SLICES;
+      if (isSmall && group.length + waiting.length >= SEVERAL) await rest();
     }
     working = false;
   }

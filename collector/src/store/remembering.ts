@@ -5,7 +5,7 @@ import type { Extent, FactKind, GroupSum, Store, SumQuery } from './store.js';
 type Answers = { readonly [K in FactKind]: Map<string, Promise<readonly GroupSum<K>[]>> };
 
 export function remembering(store: Store): Store {
-  const sums: Answers = { energy: new Map(), booked: new Map(), asked: new Map(), weighed: new Map(), tokens: new Map(), requests: new Map(), gauge: new Map(), flag: new Map() };
+  const sums: Answers = { energy: new Map(), booked: new Map(), asked: new Map(), weighed: new Map(), tokens: new Map(), requests: new Map(), weighedRequests: new Map(), gauge: new Map(), flag: new Map() };
   const extents = new Map<number | undefined, Promise<Extent | null>>();
   let labels: Promise<readonly string[]> | undefined;
   let streams: Promise<readonly StreamSeen[]> | undefined;

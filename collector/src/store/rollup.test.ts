@@ -50,6 +50,7 @@ const DIVIDERS: Readonly<Record<FactKind, readonly Key[]>> = {
   weighed: ['site', 'deployment', 'phase', 'device', { label: 'q' }],
   tokens: ['site', 'deployment', 'token', 'tenant', { label: 'e' }],
   requests: ['model', 'outcome', 'inputBand'],
+  weighedRequests: ['site', 'outcome', 'inputBand'],
   gauge: ['gauge', 'model'],
   flag: ['deployment', 'phase'],
 };
@@ -64,13 +65,13 @@ const filter: Arbitrary<Filter> = constantFrom<Filter>(
 const ofPhase: Arbitrary<Filter> = constantFrom<Filter>({ key: 'phase', values: ['prefill', 'decode', 'active'] }, { key: 'phase', values: ['decode'] }, { key: 'phase', values: ['idle', 'unknown'] });
 const edge = maybe(constantFrom(0, 60, HOUR, HOUR - 60, 5 * HOUR, DAY, DAY + HOUR, 2 * DAY, 17, HOUR + 33));
 
-const query: Arbitrary<SumQuery<FactKind>> = constantFrom<FactKind>('energy', 'energy', 'booked', 'asked', 'weighed', 'tokens', 'requests', 'gauge', 'flag').chain((kind) =>
+const query: Arbitrary<SumQuery<FactKind>> = constantFrom<FactKind>('energy', 'energy', 'booked', 'asked', 'weighed', 'tokens', 'requests', 'weighedRequests', 'gauge', 'flag').chain((kind) =>
   record({ by: subarray([...DIVIDERS[kind]], { maxLength: Math.min(3, DIVIDERS[kind].length) }), where: array(filter, { maxLength: 1 }), phases: array(ofPhase, { maxLength: 1 }), from: edge, to: edge, step: maybe(constantFrom(10, 60, 300, HOUR, DAY, 90)), allBoundaries: boolean() }).map(({ by, where, phases, from, to, step, allBoundaries }) => {
     const ofEnergy = kind === 'energy' || kind === 'booked' || kind === 'asked' || kind === 'weighed';
     return {
       kind, by: ofEnergy && allBoundaries ? ['boundary', ...by] : by, where: [...where, ...(ofEnergy || kind === 'flag' ? phases : []), ...(ofEnergy && !allBoundaries ? [inBoundary('gpu')] : [])],
       from: from === undefined ? undefined : at(from), to: to === undefined ? undefined : at(to), step: step === undefined ? undefined : epochMicros(step * 1e6),
-      ...(kind === 'weighed' && { weights: WEIGHTS }),
+      ...((kind === 'weighed' || kind === 'weighedRequests') && { weights: WEIGHTS }),
       ...(kind === 'asked' && { window: { from: at(from ?? 0), to: at(to ?? 3 * DAY) } }),
     };
   }));

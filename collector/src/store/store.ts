@@ -10,13 +10,15 @@ import type { Loss, StreamSeen } from './ledger.js';
 /**
  * `booked` are energy facts too, summed without wall time, which is what makes `energy` several times as costly. `asked` are
  * energy facts as well: how long they should have been seen, of a window; and `weighed`: by what a joule is worth at its time.
+ * `weighedRequests` are request facts: what their requests drew, by what it is worth where the fact stands, at the end of the request.
  */
-export type FactKind = 'energy' | 'booked' | 'asked' | 'weighed' | 'tokens' | 'requests' | 'gauge' | 'flag';
+export type FactKind = 'energy' | 'booked' | 'asked' | 'weighed' | 'tokens' | 'requests' | 'weighedRequests' | 'gauge' | 'flag';
 
 /** Classes of time, which every kind has once something says what they are (time-classes.ts). */
 const TIMES = ['tariffPeriod', 'loadBand'] as const;
 /** Of tenants only once something shares it (tenants.ts). */
 const ENERGY = [...TIMES, 'tenant', 'site', 'node', 'device', 'deployment', 'model', 'phase', 'boundary', 'source', 'method', 'contains'] as const;
+const REQUESTS = [...TIMES, 'site', 'node', 'deployment', 'model', 'tenant', 'outcome', 'request', 'inputBand', 'concurrencyBand', 'cached', 'ttftBucket', 'tpotBucket'] as const;
 
 /**
  * Dimensions by which each kind can be divided. Labels divide every kind. `contains` is the sorted nodes a wide sensor
@@ -29,7 +31,8 @@ export const DIMENSIONS = {
   asked: ENERGY,
   weighed: ENERGY,
   tokens: [...TIMES, 'site', 'node', 'deployment', 'model', 'tenant', 'token'],
-  requests: [...TIMES, 'site', 'node', 'deployment', 'model', 'tenant', 'outcome', 'request', 'inputBand', 'concurrencyBand', 'cached', 'ttftBucket', 'tpotBucket'],
+  requests: REQUESTS,
+  weighedRequests: REQUESTS,
   gauge: [...TIMES, 'site', 'node', 'device', 'deployment', 'model', 'gauge'],
   flag: [...TIMES, 'site', 'node', 'device', 'deployment', 'model', 'phase'],
 } as const satisfies Record<FactKind, readonly string[]>;
@@ -67,7 +70,7 @@ export interface SumQuery<K extends FactKind> extends Scope {
   readonly window?: Extent | undefined;
   /** Of `energy`: wall time may be that of the longest seen device of each minute, hour or day. For who needs it only about, or not at all: that saves a look at all facts. */
   readonly wallByCell?: boolean;
-  /** What `weighed` weighs by: it needs them, and no other kind looks at them. */
+  /** What `weighed` and `weighedRequests` weigh by: they need them, and no other kind looks at them. */
   readonly weights?: Weights | undefined;
 }
 
@@ -102,14 +105,20 @@ export interface BookedSums {
 export interface AskedSums {
   readonly askedOfWindow: Seconds;
 }
+export interface Weighed {
+  /** Σ µJ × factor. */
+  readonly sum: number;
+  /** µJ whose factor is not known, and which are not in the sum. */
+  readonly unknown: bigint;
+}
 /** One per factor. */
 export interface WeighedSums {
-  readonly weighed: readonly {
-    /** Σ µJ × factor. */
-    readonly sum: number;
-    /** µJ whose factor is not known, and which are not in the sum. */
-    readonly unknown: bigint;
-  }[];
+  readonly weighed: readonly Weighed[];
+}
+/** Of requests that tell what they drew; one per factor. */
+export interface WeighedRequestSums {
+  readonly prefill: readonly Weighed[];
+  readonly decode: readonly Weighed[];
 }
 export interface EnergySums extends BookedSums {
   readonly modelledMicrojoules: bigint;
@@ -175,6 +184,7 @@ export interface FactSums {
   readonly weighed: WeighedSums;
   readonly tokens: TokenSums;
   readonly requests: RequestSums;
+  readonly weighedRequests: WeighedRequestSums;
   readonly gauge: GaugeSums;
   readonly flag: FlagSums;
 }

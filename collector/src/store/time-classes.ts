@@ -7,7 +7,7 @@
  */
 import { epochMicros, seconds, type EpochMicros } from '@joulebook/shared/units.js';
 import { commonStep } from './levels.js';
-import { divides, type EnergySums, type FactKind, type FactSums, type GroupSum, type Key, type MeteredRequests, type RequestCounts, type Store, type SumQuery } from './store.js';
+import { divides, type EnergySums, type FactKind, type FactSums, type GroupSum, type Key, type MeteredRequests, type RequestCounts, type Store, type SumQuery, type Weighed } from './store.js';
 
 export const TIME_KEYS = ['tariffPeriod', 'loadBand'] as const;
 export type TimeKey = (typeof TIME_KEYS)[number];
@@ -32,6 +32,9 @@ const stated = (a: EnergySums, b: EnergySums): EnergySums['stated'] =>
     ? { lowMicrojoules: a.stated.lowMicrojoules + b.stated.lowMicrojoules, highMicrojoules: a.stated.highMicrojoules + b.stated.highMicrojoules, samplingVariance: a.stated.samplingVariance + b.stated.samplingVariance }
     : null;
 
+/** @param sign −1 to take the second from the first */
+export const addWeighed = (a: readonly Weighed[], b: readonly Weighed[], sign: 1 | -1 = 1): Weighed[] => a.map(({ sum, unknown }, index) => ({ sum: sum + sign * (b[index]?.sum ?? 0), unknown: unknown + BigInt(sign) * (b[index]?.unknown ?? 0n) }));
+
 /** How sums of two spans of time become those of both. `devices` are the most at a time. */
 export const ADDED: { readonly [K in FactKind]: (a: FactSums[K], b: FactSums[K]) => FactSums[K] } = {
   booked: (a, b) => ({ microjoules: a.microjoules + b.microjoules, seconds: seconds(a.seconds + b.seconds), askedSeconds: seconds(a.askedSeconds + b.askedSeconds) }),
@@ -40,9 +43,10 @@ export const ADDED: { readonly [K in FactKind]: (a: FactSums[K], b: FactSums[K])
     divisionMicrojoules: a.divisionMicrojoules + b.divisionMicrojoules, wallSeconds: seconds(a.wallSeconds + b.wallSeconds), devices: Math.max(a.devices, b.devices), stated: stated(a, b),
   }),
   asked: (a, b) => ({ askedOfWindow: seconds(a.askedOfWindow + b.askedOfWindow) }),
-  weighed: (a, b) => ({ weighed: a.weighed.map(({ sum, unknown }, index) => ({ sum: sum + (b.weighed[index]?.sum ?? 0), unknown: unknown + (b.weighed[index]?.unknown ?? 0n) })) }),
+  weighed: (a, b) => ({ weighed: addWeighed(a.weighed, b.weighed) }),
   tokens: (a, b) => ({ count: a.count + b.count }),
   requests: (a, b) => ({ ...counts(a, b), metered: metered(a.metered, b.metered) }),
+  weighedRequests: (a, b) => ({ prefill: addWeighed(a.prefill, b.prefill), decode: addWeighed(a.decode, b.decode) }),
   gauge: (a, b) => ({ valueSeconds: a.valueSeconds + b.valueSeconds, seconds: seconds(a.seconds + b.seconds), max: Math.max(a.max, b.max) }),
   flag: (a, b) => ({ ...a, details: Math.max(a.details, b.details), count: a.count + b.count, countOf: a.countOf + b.countOf, of: a.of + b.of }),
 };

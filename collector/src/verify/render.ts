@@ -9,7 +9,7 @@ export function renderVerification({ closed, from, to, checks, reasons, notes }:
   for (const { check, closed: closes, looked } of checks) table.push([check, RESULT[`${closes}`], looked]);
   const meant = Object.entries(CHECKS).filter(([name]) => reasons.some(({ check }) => check === name));
   return [
-    `${from} – ${to}`,
+    from === null ? 'no range' : `${from} – ${to}`,
     table.toString(),
     closed ? `The books close${notes.length === 0 ? '.' : ', but for this:'}` : 'The books do not close:',
     ...meant.flatMap(([name, promise]) => [`  ${name}: not so that ${promise}`, ...reasons.filter(({ check }) => check === name).map(({ code, detail }) => `    ${code}  ${detail}`)]),

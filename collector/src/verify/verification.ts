@@ -2,6 +2,9 @@
 import { z } from 'zod';
 
 export const CHECKS = {
+  files: 'every file of the bundle is as it was when that was made',
+  signature: 'the bundle is signed by whom it is said to be',
+  figures: 'what is computed anew from the facts of the bundle is what it shows',
   phases: 'phases add up to what each device drew, and no device was seen for longer than time passed',
   boundaries: 'no wide sensor shows less than what is measured inside it',
   requests: 'single requests drew no more than their GPUs',

@@ -216,6 +216,7 @@ int nvmlDeviceGetPowerUsage(board *b, unsigned *out) { ENTER(b); if (unsupported
 int nvmlDeviceGetTotalEnergyConsumption(board *b, uint64_t *out) { ENTER(b); if (unsupported("energy")) return NOT_SUPPORTED; *out = counter(b->index); return OK; }
 int nvmlDeviceGetTemperature(board *b, int sensor, unsigned *out) { ENTER(b); (void)sensor; *out = 61; return OK; }
 int nvmlDeviceGetClockInfo(board *b, int type, unsigned *out) { ENTER(b); (void)type; *out = 1980; return OK; }
+int nvmlDeviceGetMaxClockInfo(board *b, int type, unsigned *out) { ENTER(b); (void)type; *out = 1980; return OK; }
 int nvmlDeviceGetUtilizationRates(board *b, utilization *out) { ENTER(b); if (mig || unsupported("utilization")) return NOT_SUPPORTED; out->gpu = 97; out->memory = 40; return OK; }
 int nvmlDeviceGetMemoryInfo(board *b, memory_info *out) { ENTER(b); out->total = 80ULL << 30; out->used = 71ULL << 30; out->free = 9ULL << 30; return OK; }
 /* Software power cap while power is high. */

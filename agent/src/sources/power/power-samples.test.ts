@@ -150,7 +150,7 @@ describe.skipIf(!isPresent)(`samples of GPU tools${isPresent ? '' : ' (skipped: 
 
   it('nvidia-smi-*-help-query-gpu.txt: what is known is asked, energy is not among it', () => {
     for (const name of files.filter((each) => each.endsWith('-help-query-gpu.txt'))) {
-      expect(fieldsKnown(text(name)), name).toBe('timestamp,index,uuid,name,power.draw,utilization.gpu,temperature.gpu,clocks.sm,memory.used,power.draw.average,power.draw.instant,module.power.draw.average,module.power.draw.instant,serial,enforced.power.limit,clocks_event_reasons.active');
+      expect(fieldsKnown(text(name)), name).toBe('timestamp,index,uuid,name,power.draw,utilization.gpu,temperature.gpu,clocks.sm,memory.used,power.draw.average,power.draw.instant,module.power.draw.average,module.power.draw.instant,serial,enforced.power.limit,clocks.max.sm,clocks_event_reasons.active');
     }
   });
 

@@ -56,6 +56,25 @@ describe('a page of dcgm-exporter', () => {
   });
 });
 
+const gaugesOf = (events: readonly PowerEvent[]) => events.flatMap((event) => (event.kind === 'gauge' ? [[event.device, event.gauge, event.value]] : []));
+
+describe('throttling on a page', () => {
+  it('is told by a mask under either name, and the clock by now and at most', () => {
+    expect(gaugesOf(read(`DCGM_FI_DEV_SM_CLOCK${labels(0)} 1200\nDCGM_FI_DEV_MAX_SM_CLOCK${labels(0)} 1980\nDCGM_FI_DEV_CLOCK_THROTTLE_REASONS${labels(0)} 4\n`))).toEqual([
+      ['GPU-00', 'gpu.clock.sm', 1200], ['GPU-00', 'gpu.clock.sm.max', 1980], ['GPU-00', 'gpu.throttle.power', 1], ['GPU-00', 'gpu.throttle.thermal', 0], ['GPU-00', 'gpu.throttle.other', 0],
+    ]);
+    expect(gaugesOf(read(`DCGM_FI_DEV_CLOCKS_EVENT_REASONS${labels(0)} 72\nDCGM_FI_DEV_CLOCK_THROTTLE_REASONS${labels(0)} 4\n`))[1]).toEqual(['GPU-00', 'gpu.throttle.thermal', 1]);
+    expect(gaugesOf(read(`DCGM_FI_DEV_CLOCKS_EVENT_REASONS${labels(0)} 9223372036854775794\n`))).toEqual([]);
+  });
+
+  it('is told by the counters in ns where they are, whatever a mask says of one moment', () => {
+    const pages = dcgmPages('dcgm-exporter', seconds(30));
+    const look = (at: number, power: number, heat: number) => gaugesOf([...pages.read(parsePrometheusText(`DCGM_FI_DEV_POWER_VIOLATION${labels(0)} ${power}\nDCGM_FI_DEV_THERMAL_VIOLATION${labels(0)} ${heat}\nDCGM_FI_DEV_CLOCK_THROTTLE_REASONS${labels(0)} 4\n`).samples.filter(isOfDcgm), instant(at))]);
+    expect(look(0, 7e9, 0)).toEqual([['GPU-00', 'gpu.throttle.other', 0]]);
+    expect(look(30, 13e9, 0)).toEqual([['GPU-00', 'gpu.throttle.power', 0.2], ['GPU-00', 'gpu.throttle.thermal', 0], ['GPU-00', 'gpu.throttle.other', 0]]);
+  });
+});
+
 describe('a dcgm-exporter that is scraped', () => {
   let server: Server;
   let url: string;

@@ -5,6 +5,7 @@
 import { watts, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import type { Sample } from '../../serving/metrics/prometheus-text.js';
 import type { Channel, PowerEvent } from '../../source.js';
+import { dcgmThrottling, tellsThrottling } from './dcgm-throttle.js';
 import { isBlankCounter, isDcgmBlank } from './dcgm-value.js';
 import { gpuSensor } from './gpu-sensors.js';
 import { ABSURD_GPU_WATTS } from './nvidia-smi-row.js';
@@ -40,11 +41,12 @@ const GAUGES: Readonly<Record<string, { readonly gauge: string; readonly perUnit
   DCGM_FI_DEV_GPU_TEMP_CELSIUS: { gauge: 'gpu.temperature', perUnit: 1 },
   DCGM_FI_DEV_GPU_UTIL: { gauge: 'gpu.utilization', perUnit: 100 },
   DCGM_FI_DEV_SM_CLOCK: { gauge: 'gpu.clock.sm', perUnit: 1 },
+  DCGM_FI_DEV_MAX_SM_CLOCK: { gauge: 'gpu.clock.sm.max', perUnit: 1 },
   DCGM_FI_DEV_FB_USED: { gauge: 'gpu.memory.used', perUnit: 1 },
 };
 
 /** Whether a sample says anything here; a page holds hundreds that do not. */
-export const isOfDcgm = ({ name }: Sample): boolean => METRICS.has(name) || Object.hasOwn(GAUGES, name);
+export const isOfDcgm = ({ name }: Sample): boolean => METRICS.has(name) || Object.hasOwn(GAUGES, name) || tellsThrottling(name);
 
 export interface DcgmPages {
   /** Readings carry the time of the look: when the exporter read the sensor, up to its interval before, it does not say. */
@@ -56,6 +58,7 @@ export interface DcgmPages {
 export function dcgmPages(source: string, every: Seconds): DcgmPages {
   const channels = new Map<string, Channel>();
   const silence = silences(source);
+  const throttling = dcgmThrottling(every);
 
   function channelOf(metric: Metric, device: string, { labels }: Sample): Channel {
     const id = `${source}/${device}/${metric.name}`;
@@ -114,7 +117,11 @@ export function dcgmPages(source: string, every: Seconds): DcgmPages {
           events.push({ kind: 'gauge', device, gauge: gauge.gauge, value: sample.value / gauge.perUnit, at });
         }
       }
-      return events;
+      const ofThrottling = samples.filter(({ name }) => tellsThrottling(name)).flatMap(({ name, labels, value }) => {
+        const device = deviceOf('gpu', labels, uuids);
+        return device === undefined ? [] : [{ name, device, value }];
+      });
+      return [...events, ...throttling(ofThrottling, at)];
     },
   };
 }

@@ -15,10 +15,11 @@ import { isBlankCounter, isDcgmBlank } from './dcgm-value.js';
 import { gpuSensor } from './gpu-sensors.js';
 import { ABSURD_GPU_WATTS } from './nvidia-smi-row.js';
 import { silences, type Silences } from '../silences.js';
+import { throttleGauges } from './throttle.js';
 
 export const DCGMI = 'dcgmi';
-/** Power, instant power, energy; then temperature, utilisation, SM clock, memory in use. None of these needs root. */
-export const DCGMI_FIELDS = [155, 157, 156, 150, 203, 100, 252] as const;
+/** Power, instant power, energy; then temperature, utilisation, SM clock now and at most, memory in use, what holds the clocks back. None of these needs root. */
+export const DCGMI_FIELDS = [155, 157, 156, 150, 203, 100, 113, 252, 112] as const;
 
 interface DmonColumn {
   readonly name: string;
@@ -33,8 +34,11 @@ const GAUGES: Readonly<Record<string, { readonly gauge: string; readonly perUnit
   TMPTR: { gauge: 'gpu.temperature', perUnit: 1 },
   GPUTL: { gauge: 'gpu.utilization', perUnit: 100 },
   SMCLK: { gauge: 'gpu.clock.sm', perUnit: 1 },
+  SMMAX: { gauge: 'gpu.clock.sm.max', perUnit: 1 },
   FBUSD: { gauge: 'gpu.memory.used', perUnit: 1 },
 };
+/** NVML's mask of reasons. Counters of the time throttled (PVIOL, TVIOL) are nanoseconds in a column of ten: too narrow within hours. */
+const THROTTLE = 'DVCCTR';
 
 /** @returns undefined when the line is no header */
 export function dmonColumns(line: string): readonly DmonColumn[] | undefined {
@@ -110,6 +114,7 @@ export function dmonReader(source: string, gpuOf: (index: number) => DcgmGpu | u
           if (value !== undefined && value >= 0 && !isDcgmBlank(value)) events.push({ kind: 'gauge', device, gauge: gauge.gauge, value: value / gauge.perUnit, at });
           continue;
         }
+        if (column === THROTTLE && value !== undefined && value >= 0 && !isDcgmBlank(value)) events.push(...throttleGauges(value).map((said) => ({ kind: 'gauge' as const, device, ...said, at })));
         if (column !== ENERGY && !Object.hasOwn(POWERS, column)) continue;
         const what = column === ENERGY ? 'energy (TOTEC)' : `power (${column})`;
         const blank = value !== undefined && (column === ENERGY ? isBlankCounter(value) : isDcgmBlank(value));

@@ -52,6 +52,17 @@ describe('a row of dcgmi dmon', () => {
     expect(values(read(row('GPU 0', 'N/A', 'N/A', '2147483640')))).toEqual([['gpu0', 'TOTEC', 2_147_483_640_000n]]);
   });
 
+  it('tells the clocks now and at most, and what holds them back', () => {
+    const reader = dmonReader('dcgmi', () => undefined);
+    const clocks = dmonColumns('#Entity         SMCLK        SMMAX        DVCCTR                      ') ?? [];
+    const gauges = (line: string) => {
+      const cells = dmonRow(clocks, line);
+      return cells ? reader.read(cells, instant(1)).map((event) => (event.kind === 'gauge' ? [event.gauge, event.value] : event)) : undefined;
+    };
+    expect(gauges('GPU 0           1200         1980         4                           ')).toEqual([['gpu.clock.sm', 1200], ['gpu.clock.sm.max', 1980], ['gpu.throttle.power', 1], ['gpu.throttle.thermal', 0], ['gpu.throttle.other', 0]]);
+    expect(gauges('GPU 0           N/A          N/A          9223372036854775794         ')).toEqual([]);
+  });
+
   it('of an instance, a CPU or the units is not of a GPU', () => {
     for (const entity of ['GPU-I 3', 'CPU 0', 'GPU-CI 1']) expect(read(row(entity, '78', '78', '1'))).toEqual([]);
     expect(read(UNITS)).toEqual([]);

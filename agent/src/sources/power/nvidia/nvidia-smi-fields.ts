@@ -10,7 +10,7 @@ import { runProgram } from '../../program.js';
 export const BASIC_FIELDS = 'timestamp,index,uuid,name,power.draw,utilization.gpu,temperature.gpu,clocks.sm,memory.used';
 
 /** Since driver 530, 590 and always. */
-const MORE_FIELDS = ['power.draw.average', 'power.draw.instant', ...MODULE_COLUMNS, 'serial', 'enforced.power.limit'];
+const MORE_FIELDS = ['power.draw.average', 'power.draw.instant', ...MODULE_COLUMNS, 'serial', 'enforced.power.limit', 'clocks.max.sm'];
 
 /** @returns undefined when it does not say, as without a working driver: it is to be asked again */
 export async function askedFields(command: string, environment: NodeJS.ProcessEnv, limit: Seconds, signal?: AbortSignal): Promise<string | undefined> {

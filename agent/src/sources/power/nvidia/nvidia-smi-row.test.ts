@@ -47,6 +47,17 @@ describe('nvidia-smi rows', () => {
     expect(parse('2026/07/14 08:12:53.500, 0, GPU-1, 1.00 W, 1.00 W, [N/A], [N/A], [N/A], [N/A]')).toMatchObject({ gauges: [] });
   });
 
+  it('tells throttling of the reasons that were asked for, and nothing of others', () => {
+    const columns = nvidiaSmiColumns(['index', 'power.draw [W]', 'clocks.max.sm [MHz]', 'clocks_event_reasons.sw_power_cap', 'clocks_event_reasons.gpu_idle']);
+    const gauges = (line: string) => {
+      const read = columns && parseNvidiaSmiRow(columns, nvidiaSmiCells(line));
+      return read?.kind === 'row' ? read.gauges : undefined;
+    };
+    expect(gauges('0, 1.00 W, 1980 MHz, Active, Not Active')).toEqual([{ gauge: 'gpu.clock.sm.max', value: 1980 }, { gauge: 'gpu.throttle.power', value: 1 }]);
+    expect(gauges('0, 1.00 W, [N/A], Not Active, Active')).toEqual([{ gauge: 'gpu.throttle.power', value: 0 }]);
+    expect(gauges('0, 1.00 W, [N/A], [N/A], Active')).toEqual([]);
+  });
+
   it('does not read a row of another length than its header', () => {
     expect(parse('2026/07/14 08:12:53.500, 0, GPU-1, 631')).toEqual({ kind: 'unusable', reason: 'cut off' });
     expect(parse('2026/07/14 08:12:53.500, 0, GPU-1, 6312026/07/14 08:12:53.500, 0, GPU-1, 1, 2, 3, 4, 5, 6').kind).toBe('unusable');

@@ -4,7 +4,7 @@
  * What can't be measured is text in the cell (`[N/A]`, `[Unknown Error]`, `[GPU is lost]`…): missing, never 0.
  */
 import { watts, type Watts } from '@joulebook/shared/units.js';
-import { throttles } from './nvml-gauges.js';
+import { gaugesOfReasons, REASON_BITS, throttleGauges } from './throttle.js';
 
 /** In the order in which they stand in for each other. */
 export const POWER_COLUMNS = ['power.draw', 'power.draw.average', 'power.draw.instant'] as const;
@@ -37,8 +37,9 @@ export interface NvidiaSmiColumns {
   readonly name?: number;
   /** Of the board, or of the module that it is on. */
   readonly serial?: number;
-  /** Why the clocks are held down, as a bit mask. */
+  /** Why the clocks are held down, as a bit mask; and where that was not asked for, reason by reason: `Active`. */
   readonly throttle?: number;
+  readonly reasons: readonly { readonly position: number; readonly bit: number }[];
   /** The one to take where only one is taken. */
   readonly power: Place<PowerColumn>;
   /** All that are there. */
@@ -72,11 +73,13 @@ const GAUGES: Readonly<Record<string, Omit<GaugeColumn, 'position'>>> = {
   'temperature.gpu': { gauge: 'gpu.temperature', perUnit: 1 },
   'clocks.sm': { gauge: 'gpu.clock.sm', perUnit: 1 },
   'clocks.current.sm': { gauge: 'gpu.clock.sm', perUnit: 1 },
+  'clocks.max.sm': { gauge: 'gpu.clock.sm.max', perUnit: 1 },
   'memory.used': { gauge: 'gpu.memory.used', perUnit: 1 },
   'enforced.power.limit': { gauge: 'gpu.power.limit', perUnit: 1 },
   'power.current_limit': { gauge: 'gpu.power.limit', perUnit: 1 },
 };
 
+const REASON = /^clocks_(?:event|throttle)_reasons\.(\w+)$/;
 export const THROTTLE_COLUMNS = ['clocks_event_reasons.active', 'clocks_throttle_reasons.active'] as const;
 
 /** Not `N/A`, and not the `0` of a board without one. */
@@ -119,6 +122,7 @@ export function nvidiaSmiColumns(headerCells: readonly string[], wanted?: PowerC
     ...(product !== undefined && { name: product }),
     ...(serial !== undefined && { serial }),
     ...(throttle !== undefined && { throttle }),
+    reasons: throttle === undefined ? reasonsIn(names) : [],
     power: { position: names.indexOf(name), name },
     powers: placesOf(POWER_COLUMNS, names),
     modules: placesOf(MODULE_COLUMNS, names),
@@ -139,7 +143,8 @@ export function parseNvidiaSmiRow(columns: NvidiaSmiColumns, cells: readonly str
     const value = quantity(cells[position] ?? '');
     if (value !== undefined && value >= 0) gauges.push({ gauge, value: value / perUnit });
   }
-  if (columns.throttle !== undefined) gauges.push(...throttleGauges(cells[columns.throttle] ?? ''));
+  if (columns.throttle !== undefined) gauges.push(...maskGauges(cells[columns.throttle] ?? ''));
+  gauges.push(...reasonGauges(columns, cells));
   const name = identity(cells, columns.name, /^[A-Za-z]/);
   const serial = identity(cells, columns.serial, SERIAL);
   return {
@@ -169,11 +174,19 @@ export function powerCell(cell: string): PowerCell {
 }
 
 /** `0x0000000000000004`: NVML's mask of reasons. */
-function throttleGauges(cell: string): { gauge: string; value: number }[] {
-  if (!/^0x[0-9a-f]{1,16}$/i.test(cell)) return [];
+function maskGauges(cell: string): { gauge: string; value: number }[] {
   // The reasons are its lowest bits.
-  return Object.entries(throttles(Number(BigInt(cell) & 0xffffn))).map(([reason, value]) => ({ gauge: `gpu.throttle.${reason}`, value }));
+  return /^0x[0-9a-f]{1,16}$/i.test(cell) ? throttleGauges(Number(BigInt(cell) & 0xffffn)) : [];
 }
+
+const reasonsIn = (names: readonly string[]): NvidiaSmiColumns['reasons'] =>
+  names.flatMap((name, position) => {
+    const bit = Object.entries(REASON_BITS).find(([reason]) => reason === REASON.exec(name)?.[1])?.[1];
+    return bit === undefined ? [] : [{ position, bit }];
+  });
+
+const reasonGauges = ({ reasons }: NvidiaSmiColumns, cells: readonly string[]): { gauge: string; value: number }[] =>
+  gaugesOfReasons(reasons.flatMap(({ position, bit }) => (/^(?:Not )?Active$/.test(cells[position] ?? '') ? [{ bit, active: cells[position] === 'Active' }] : [])));
 
 function identity(cells: readonly string[], position: number | undefined, shape: RegExp): string | undefined {
   const cell = position === undefined ? undefined : cells[position];

@@ -37,6 +37,13 @@ describe('nvidia-smi -q -x', () => {
     expect(values(await events(document(TIME, gpu({ readings }))))).toEqual(expected);
   });
 
+  it.each(['event', 'throttle'])('tells what holds the clocks back, where drivers call it clocks_%s_reasons', async (name) => {
+    const reason = (what: string, state: string): string => `<clocks_${name}_reason_${what}>${state}</clocks_${name}_reason_${what}>`;
+    const more = `<clocks><sm_clock>1200 MHz</sm_clock></clocks><max_clocks><sm_clock>1980 MHz</sm_clock></max_clocks><clocks_${name}_reasons>${reason('gpu_idle', 'Active')}${reason('sw_power_cap', 'Not Active')}${reason('hw_slowdown', 'N/A')}${reason('sw_thermal_slowdown', 'Active')}</clocks_${name}_reasons>`;
+    const gauges = (await events(document(TIME, gpu({ readings: own('1 W', 'N/A'), more })))).flatMap((event) => (event.kind === 'gauge' && /clock|throttle/.test(event.gauge) ? [[event.gauge, event.value]] : []));
+    expect(gauges).toEqual([['gpu.clock.sm', 1200], ['gpu.clock.sm.max', 1980], ['gpu.throttle.power', 0], ['gpu.throttle.thermal', 1]]);
+  });
+
   it('never takes the memory or the module for the board', async () => {
     const list = await events(document(TIME, gpu({ readings: memory + module('467.17 W') + own('165.93 W', 'N/A') })));
     expect(channels(list).map(({ id, device, boundary, use }) => [id, device, boundary, use])).toEqual([

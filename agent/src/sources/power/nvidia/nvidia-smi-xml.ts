@@ -13,6 +13,7 @@ import { TelemetryError } from '@joulebook/shared/errors.js';
 import { XMLParser } from 'fast-xml-parser';
 import { z } from 'zod';
 import { powerCell, SERIAL, type PowerCell } from './nvidia-smi-row.js';
+import { gaugesOfReasons, REASON_BITS } from './throttle.js';
 
 export interface NvidiaPowers {
   readonly average?: PowerCell;
@@ -51,6 +52,8 @@ const text = z.string().optional().catch(undefined);
 const part = <Shape extends z.ZodRawShape>(shape: Shape) => z.object(shape).optional().catch(undefined);
 const powers = { average_power_draw: text, instant_power_draw: text, power_draw: text };
 const limits = { current_power_limit: text, enforced_power_limit: text, min_power_limit: text, max_power_limit: text };
+/** `clocks_event_reason_sw_power_cap`; with `throttle` until driver 530. */
+const reasons = z.record(z.string(), z.unknown()).optional().catch(undefined);
 
 const gpu = z.object({
   '@_id': text,
@@ -66,6 +69,9 @@ const gpu = z.object({
   utilization: part({ gpu_util: text }),
   temperature: part({ gpu_temp: text }),
   clocks: part({ sm_clock: text }),
+  max_clocks: part({ sm_clock: text }),
+  clocks_event_reasons: reasons,
+  clocks_throttle_reasons: reasons,
   fb_memory_usage: part({ used: text }),
 });
 const log = z.object({ nvidia_smi_log: z.object({ timestamp: text, driver_version: text, gpu: z.array(gpu).default([]) }) });
@@ -109,11 +115,21 @@ function gpuOf(element: z.output<typeof gpu>): NvidiaGpu {
       ...gauge('gpu.utilization', element.utilization?.gpu_util, 100),
       ...gauge('gpu.temperature', element.temperature?.gpu_temp),
       ...gauge('gpu.clock.sm', element.clocks?.sm_clock),
+      ...gauge('gpu.clock.sm.max', element.max_clocks?.sm_clock),
       ...gauge('gpu.memory.used', element.fb_memory_usage?.used),
       ...gauge('gpu.power.limit', own?.current_power_limit ?? own?.enforced_power_limit),
+      ...throttled(element.clocks_event_reasons ?? element.clocks_throttle_reasons),
     ],
   };
 }
+
+const throttled = (told: Readonly<Record<string, unknown>> = {}): { gauge: string; value: number }[] =>
+  gaugesOfReasons(
+    Object.entries(REASON_BITS).flatMap(([reason, bit]) => {
+      const state = told[`clocks_event_reason_${reason}`] ?? told[`clocks_throttle_reason_${reason}`];
+      return state === 'Active' || state === 'Not Active' ? [{ bit, active: state === 'Active' }] : [];
+    }),
+  );
 
 function powersOf(readings: { readonly average_power_draw?: string | undefined; readonly instant_power_draw?: string | undefined; readonly power_draw?: string | undefined } | undefined): NvidiaPowers {
   const { average_power_draw: average, instant_power_draw: instant, power_draw: unspecified } = readings ?? {};

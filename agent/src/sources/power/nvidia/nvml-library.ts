@@ -54,6 +54,8 @@ export interface Nvml {
   temperature(handle: NvmlHandle): Answer<number>;
   /** MHz */
   smClock(handle: NvmlHandle): Answer<number>;
+  /** MHz */
+  maxSmClock(handle: NvmlHandle): Answer<number>;
   /** Percent of time with a kernel running. */
   utilization(handle: NvmlHandle): Answer<number>;
   /** Bytes. */
@@ -99,6 +101,8 @@ export async function loadNvml({ library, koffi = () => import('koffi') }: NvmlL
 type Call = (...parameters: readonly unknown[]) => number;
 
 const NO_GPUS_IS_NO_ERROR = 1;
+/** NVML_CLOCK_SM */
+const SM_CLOCK = 1;
 const MOST_TEXT = 96;
 const FIELD_BYTES = 40;
 const PROCESS_BYTES = 24;
@@ -131,6 +135,7 @@ function bind(library: LibraryHandle, path: string): Nvml {
   const energy = declare('nvmlDeviceGetTotalEnergyConsumption', device, outLong);
   const temperature = declare('nvmlDeviceGetTemperature', device, 'int sensor', outWord);
   const clock = declare('nvmlDeviceGetClockInfo', device, 'int type', outWord);
+  const maxClock = declare('nvmlDeviceGetMaxClockInfo', device, 'int type', outWord);
   const utilization = declare('nvmlDeviceGetUtilizationRates', device, outWord);
   const memory = declare('nvmlDeviceGetMemoryInfo', device, outLong);
   const reasons = declare('nvmlDeviceGetCurrentClocksThrottleReasons', device, outLong);
@@ -165,7 +170,8 @@ function bind(library: LibraryHandle, path: string): Nvml {
     power: (handle) => wordFrom(power(handle, word)),
     energy: (handle) => longFrom(energy(handle, long)),
     temperature: (handle) => wordFrom(temperature(handle, 0, word)),
-    smClock: (handle) => wordFrom(clock(handle, 1, word)),
+    smClock: (handle) => wordFrom(clock(handle, SM_CLOCK, word)),
+    maxSmClock: (handle) => wordFrom(maxClock(handle, SM_CLOCK, word)),
     utilization: (handle) => wordFrom(utilization(handle, word)),
     memoryUsed: (handle) => asNumber(longFrom(memory(handle, long), 2)),
     throttleReasons: (handle) => asNumber(longFrom(reasons(handle, long))),
