@@ -2,6 +2,7 @@
 import type { ServerOptions } from 'node:http';
 import { isIP, type AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { systemClock, type Clock } from '@joulebook/shared/clock.js';
 import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
@@ -165,8 +166,9 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
       // Read again whatever its name is; one that can't be used changes nothing.
       const nextBook = await bookOf(next, shelf);
       const takeRules = alerts.prepare(nextBook, next);
+      const isBookNew = !isDeepStrictEqual(book.source, nextBook.source);
       book = nextBook;
-      const changed = takeOver(settings, next, log);
+      const changed = takeOver(settings, next, log, isBookNew);
       await takeRules();
       if (changed.includes('alertSchedule')) await alerts.reschedule();
       if (changed.includes('rollUpSchedule') || changed.includes('retainSchedule')) await upkeep?.reschedule();

@@ -9,8 +9,11 @@ import { RELOADED, SERVED, type CollectorSettings } from './settings.js';
 
 type Name = (typeof SERVED)[number];
 
-/** @returns the names of what has changed in the running settings */
-export function takeOver(running: CollectorSettings, next: CollectorSettings, log: FastifyBaseLogger): readonly Name[] {
+/**
+ * @param isBookNew its text is another, or that of a series that it names
+ * @returns the names of what has changed in the running settings
+ */
+export function takeOver(running: CollectorSettings, next: CollectorSettings, log: FastifyBaseLogger, isBookNew = false): readonly Name[] {
   const differing = SERVED.filter((name) => !isDeepStrictEqual(running[name], next[name]));
   const taken = RELOADED.filter((name) => differing.includes(name));
   const left = differing.filter((name) => !taken.some((each) => each === name));
@@ -20,7 +23,8 @@ export function takeOver(running: CollectorSettings, next: CollectorSettings, lo
   // Somebody asked for it: they are answered whatever the level is.
   const answer = log.child({}, running.logLevel === 'silent' ? {} : { level: 'info' });
   if (left.length > 0) answer.warn({ code: 'RESTART_NEEDED', settings: left }, `${left.join(', ')} changed: restart to apply; until then what was set before holds`);
-  answer.info(taken.length > 0 ? { settings: values } : {}, taken.length > 0 ? 'the settings were read again; the collector goes on with them' : 'the settings were read again; nothing has changed that holds without a restart');
+  if (isBookNew) answer.info({ book: next.book ?? null }, 'the settings and the book were read again; the book has changed, and holds from now on');
+  if (taken.length > 0 || !isBookNew) answer.info(taken.length > 0 ? { settings: values } : {}, taken.length > 0 ? 'the settings were read again; the collector goes on with them' : 'the settings were read again; nothing has changed that holds without a restart');
   return taken;
 }
 

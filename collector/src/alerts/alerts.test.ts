@@ -1,7 +1,10 @@
 /** From what holds to what a sink is told: real HTTP servers that fail, and restarts in between. From facts on it is told in rules.test.ts and commands/alerts.test.ts. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -12,7 +15,10 @@ import { openDuckdb } from '../store/duckdb.js';
 import { at, batchOf, tokensFact } from '../store/sample-facts.js';
 import type { NodeSeen, Store } from '../store/store.js';
 import { startAlerts, type Alerts } from './alerts.js';
+import type { Incident } from './incident.js';
+import { send } from './sink.js';
 import { receiver, type Receiver } from './sinks.testing.js';
+import { Teller } from './teller.js';
 
 const ORIGIN = at(0) / 1e6;
 let folder: string;
@@ -172,6 +178,31 @@ describe('a file', () => {
     }
     expect(await statusesIn(join(folder, 'alerts.jsonl'))).toEqual(['firing', 'resolved']);
   });
+
+  it('that is a pipe is refused, whether somebody reads it or not', async () => {
+    const file = join(folder, 'pipe');
+    await promisify(execFile)('mkfifo', [file]);
+    const told = (): Promise<void> => send({ name: 'log', kind: 'file', file }, [], 0, new AbortController().signal);
+    await expect(told()).rejects.toThrow(`${file} is no plain file`);
+    const reader = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    await expect(told()).rejects.toThrow(`${file} is no plain file`);
+    await reader.close();
+  });
+});
+
+it('a sink that hangs is counted and keeps nobody from stopping', async () => {
+  const urlFile = join(folder, 'pipe');
+  await promisify(execFile)('mkfifo', [urlFile]);
+  const firing: Incident = { rule: 'quiet', kind: 'silent', severity: 'info', fingerprint: '0', labels: {}, status: 'firing', since: 0, startsAt: 0, overSince: null, endsAt: null, knownAt: 0, value: null, summary: '' };
+  const noted: unknown[] = [];
+  const log = { warn: (...said: unknown[]) => void noted.push(said), info: () => undefined };
+  const teller = new Teller({ name: 'pager', kind: 'webhook', urlFile }, { notes: { incidents: () => [firing], told: () => ({}), note: () => Promise.reject(new Error('it was not told')) }, now: () => 0, log, firstWait: 0.01, limit: 0.01 });
+  teller.tell();
+  await expect.poll(() => teller.failures).toBeGreaterThan(1);
+  await teller.stop();
+  expect(noted).toMatchObject([[{ sink: 'pager', error: 'no answer within 0.01 s' }, expect.anything()]]);
+  // Whoever reads it may end.
+  await writeFile(urlFile, '');
 });
 
 it('resolves alerts whose rule a new book does not have, refuses a book whose rules can not be asked, and tells faults once', async () => {
@@ -196,8 +227,14 @@ it('goes on where its state can not be written, and does not begin where it can 
   await writeFile(join(folder, 'state'), 'a file where a folder should be');
   await expect(started(webhook())).rejects.toThrow(/state of alerts in .*state\.json can't be read/);
   await rm(join(folder, 'state'));
+  await mkdir(join(folder, 'state'));
+  await writeFile(join(folder, 'state/state.json'), '{"version":1,"evalua');
   const alerts = await started(webhook());
+  // What was damaged is there for whoever wants to look at it.
+  expect(await readFile(join(folder, 'state/state.json.damaged-2026-01-01T00:10:00.000Z'), 'utf8')).toBe('{"version":1,"evalua');
+  expect(lines.filter((line) => line.includes('"level":50') && line.includes('state.json.damaged-'))).toHaveLength(1);
   await minute(alerts, false);
+  await rm(join(folder, 'state'), { recursive: true });
   await writeFile(join(folder, 'state'), 'a file where a folder should be');
   for (const silent of [true, true, false]) await minute(alerts, silent);
   expect(toldTo(sink)).toEqual(['firing quiet gpu-01', 'resolved quiet gpu-01']);

@@ -14,7 +14,7 @@ import { tellMetrics } from './gauges.js';
 import { advance, idOf, type Incident } from './incident.js';
 import { rulesOf } from './rules.js';
 import { showCheck, showIncidents, showStanding, type AlertsShown, type Asked } from './shown.js';
-import { NOTHING, readState, writeState, type State } from './state.js';
+import { NOTHING, readOrSetAside, writeState, type State } from './state.js';
 import { Teller, untoldOf } from './teller.js';
 
 export interface AlertParts {
@@ -49,7 +49,7 @@ export async function startAlerts(parts: AlertParts): Promise<Alerts> {
   const { store, settings, folder, metrics, log, clock, firstWait } = parts;
   let { book } = parts;
   let rules: readonly Rule[] = rulesOf({ book, defaults: settings });
-  let state: State = folder === undefined ? NOTHING : await readState(folder);
+  let state: State = folder === undefined ? NOTHING : await readOrSetAside(folder, clock.wall(), log);
   if (folder === undefined && book.sinks.length > 0) log.warn('what fires is kept nowhere and told once more after a restart: name a folder with alertFolder');
   let asked = new Map<string, Asked>();
   const lastAsked = new Map<string, number>();

@@ -8,11 +8,11 @@
  * as Google's Site Reliability Workbook has them: `fast` over 1 h, `slow` over 6 h, each with a window of a twelfth beside it, so that an
  * alert ends soon after its cause. 14.4 and 6 are there 2 % and 5 % of a month in such a window.
  */
-import { DateTime } from 'luxon';
 import { JOULES_PER_KWH, epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import type { Budget } from '../book/alerting.js';
 import type { Row } from '../join/report.js';
 import { formatTime } from '../join/times.js';
+import { periodAround } from '../rates/local-time.js';
 import type { Store } from '../store/store.js';
 import { groupText, number, percent, requestOf, rowsOver, sameGroup, settledAt, type BudgetStanding, type Condition, type Rule, type Terms } from './condition.js';
 
@@ -22,6 +22,7 @@ const FACTORS = { month: { fast: 14.4, slow: 6 }, week: { fast: 14.4, slow: 6 },
 const WINDOWS = [{ name: 'fast', seconds: 3600, severity: 'critical' }, { name: 'slow', seconds: 6 * 3600, severity: 'warning' }] as const;
 const CONFIRMED_BY = 12;
 
+/** `money` stands for the currency of the book. */
 const UNITS: Readonly<Record<Budget['of'], string>> = { energyCost: 'money', allInCost: 'money', kwh: 'kWh at the meter', carbonGrams: 'g CO2e', carbonGramsMarket: 'g CO2e', tokens: 'tokens', outputTokens: 'output tokens' };
 
 /** Null is not known, and never 0. */
@@ -29,12 +30,6 @@ function spentIn({ facilityJoules, tokens, ...row }: Row, of: Budget['of']): num
   if (of === 'kwh') return facilityJoules === null ? null : facilityJoules / JOULES_PER_KWH;
   if (of === 'tokens') return tokens.input === null && tokens.output === null ? null : (tokens.input ?? 0) + (tokens.output ?? 0);
   return of === 'outputTokens' ? tokens.output : row[of];
-}
-
-/** The day, week (from Monday) or month of a zone that a moment is in: 23 and 25 hours where clocks change. */
-export function periodAt(per: Budget['per'], zone: string, at: EpochMicros): { from: EpochMicros; to: EpochMicros } {
-  const from = DateTime.fromMillis(at / 1000, { zone }).startOf(per);
-  return { from: epochMicros(from.toMillis() * 1000), to: epochMicros(from.plus({ [per]: 1 }).toMillis() * 1000) };
 }
 
 export function standingOf({ name, of, amount }: Pick<Budget, 'name' | 'of' | 'amount'>, group: Record<string, string>, spent: number | null, { from, to }: { from: EpochMicros; to: EpochMicros }, at: EpochMicros): BudgetStanding {
@@ -45,8 +40,8 @@ export function standingOf({ name, of, amount }: Pick<Budget, 'name' | 'of' | 'a
 }
 
 /** The highest share that was reached is critical from the whole amount on. */
-function thresholds({ at: shares, amount, of, per }: Budget, { group, spent, share, passed, forecast }: BudgetStanding): Condition[] {
-  const unit = UNITS[of];
+function thresholds({ at: shares, amount, of, per }: Budget, currency: string, { group, spent, share, passed, forecast }: BudgetStanding): Condition[] {
+  const unit = UNITS[of].replace('money', currency);
   return shares.map((threshold) => ({
     labels: { ...group, threshold: percent(threshold) },
     severity: threshold >= 1 ? 'critical' : threshold >= 0.8 ? 'warning' : 'info',
@@ -96,10 +91,10 @@ export function budgetRule(budget: Budget, { book, defaults }: Terms): Rule {
     name: budget.name, kind: 'budget', every: EVERY_SECONDS, for: 0, keepFiring: budget.keepFiring, absent: 'unknown',
     async evaluate(at, store) {
       const to = settledAt(at);
-      const period = periodAt(budget.per, budget.zone, to);
+      const period = periodAround(budget.per, budget.zone, to);
       const rows = to > period.from ? await rowsOver(store, book, request, { from: period.from, to }) : [];
       const standings = rows.map(({ labels, row }) => standingOf(budget, labels, spentIn(row, budget.of), period, to));
-      return { budgets: standings, conditions: [...standings.flatMap((standing) => thresholds(budget, standing)), ...(await burning(store, to, (period.to - period.from) / 1e6))] };
+      return { budgets: standings, conditions: [...standings.flatMap((standing) => thresholds(budget, book.currency, standing)), ...(await burning(store, to, (period.to - period.from) / 1e6))] };
     },
   };
 }

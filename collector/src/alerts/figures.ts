@@ -21,16 +21,16 @@ export function figureRule(rule: AlertOf<'figure'>, { book, defaults }: Terms): 
         const value = row[rule.figure];
         return {
           labels: { ...labels, figure: rule.figure }, severity: rule.severity, value, holds: value === null ? null : side === 'above' ? value > limit : value < limit,
-          summary: `${title}${groupText(labels)} over ${rule.over / 60} min: ${value === null ? 'not known' : `${number(value)} ${unit}`}; alert ${side} ${number(limit)}.`,
+          summary: `${title}${groupText(labels)} over ${rule.over / 60} min: ${value === null ? 'not known' : `${number(value)} ${unit.replace('money', book.currency)}`}; alert ${side} ${number(limit)}.`,
         };
       }) };
     },
   };
 }
 
-function limits({ severity, atMost, atLeast, deviation, figure }: Target, { group, value, baseline, change }: TargetStanding): Condition[] {
+function limits({ severity, atMost, atLeast, deviation, figure }: Target, currency: string, { group, value, baseline, change }: TargetStanding): Condition[] {
   const { title, unit } = FIGURES[figure];
-  const told = `${title}${groupText(group)}: ${value === null ? 'not known' : `${number(value)} ${unit}`}`;
+  const told = `${title}${groupText(group)}: ${value === null ? 'not known' : `${number(value)} ${unit.replace('money', currency)}`}`;
   const condition = (target: string, holds: boolean | null, summary: string): Condition => ({ labels: { ...group, figure, target }, severity, value, holds, summary });
   return [
     ...(atMost === undefined ? [] : [condition('atMost', value === null ? null : value > atMost, `${told}; the target is at most ${number(atMost)}.`)]),
@@ -79,7 +79,7 @@ export function targetRule(target: Target, terms: Terms): Rule {
           atMost: target.atMost ?? null, atLeast: target.atLeast ?? null, met: met(target, value),
         };
       });
-      return { targets: standings, conditions: standings.flatMap((standing) => limits(target, standing)) };
+      return { targets: standings, conditions: standings.flatMap((standing) => limits(target, book.currency, standing)) };
     },
   };
 }

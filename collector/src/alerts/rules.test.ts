@@ -6,12 +6,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Slice } from '@joulebook/shared/slice.js';
 import { epochMicros, fromEpochMicros, instant, microjoules, seconds } from '@joulebook/shared/units.js';
 import { readBook } from '../book/book.js';
+import { periodAround } from '../rates/local-time.js';
 import { openDuckdb } from '../store/duckdb.js';
 import { at, batchOf, energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 import { STEP_MICROS } from './anomaly.js';
 import { askRules } from './ask.js';
-import { periodAt, standingOf } from './budgets.js';
+import { standingOf } from './budgets.js';
 import type { Answer, Condition } from './condition.js';
 import { rulesOf } from './rules.js';
 import { shiftOfBands, shiftOfMeans } from './shift.js';
@@ -48,7 +49,7 @@ const waves = (hours: number, mean: number): number[] => Array.from({ length: ho
 const bands = (...counts: number[]): Map<string, number> => new Map(counts.map((count, band) => [String(band), count]));
 const hoursOf = (from: number, count: number, tokens: number): Slice[] => Array.from({ length: count }, (_, hour) => requestsFact({ from: from + hour * HOUR, requests: 100, outputTokens: Math.round(100 * tokens * (1 + 0.1 * Math.sin(hour))), inputTokens: 5000 }));
 const lengthsBook = (of: string): string => `alerts: [{ name: l, kind: lengths, of: ${of}, against: 4d, by: [deployment] }]`;
-const periodShown = (per: 'day' | 'week' | 'month', iso: string): string[] => Object.values(periodAt(per, 'Europe/Berlin', micros(iso))).map((time) => new Date(time / 1000).toISOString());
+const periodShown = (per: 'day' | 'week' | 'month', iso: string, zone = 'Europe/Berlin'): string[] => Object.values(periodAround(per, zone, micros(iso))).map((time) => new Date(time / 1000).toISOString());
 
 describe('budgets', () => {
   it('last for the day, week or month of their zone, over changes of the clocks', () => {
@@ -56,6 +57,8 @@ describe('budgets', () => {
     expect(periodShown('day', '2026-10-25T12:00:00Z')).toEqual(['2026-10-24T22:00:00.000Z', '2026-10-25T23:00:00.000Z']);
     expect(periodShown('week', '2026-10-25T12:00:00Z')).toEqual(['2026-10-18T22:00:00.000Z', '2026-10-25T23:00:00.000Z']);
     expect(periodShown('month', '2026-10-31T23:30:00Z')).toEqual(['2026-10-31T23:00:00.000Z', '2026-11-30T23:00:00.000Z']);
+    // Clocks go forward at midnight: the day begins at 01:00.
+    expect(periodShown('day', '2026-09-06T12:00:00Z', 'America/Santiago')).toEqual(['2026-09-06T04:00:00.000Z', '2026-09-07T03:00:00.000Z']);
   });
 
   it('tell how fast they burn, and what they come to', () => {
@@ -68,7 +71,7 @@ describe('budgets', () => {
     await given(kwh(10 * DAY, 60), kwh(12 * DAY, 5), tokensFact({ from: 10 * DAY, count: 7000 }), tokensFact({ from: 10 * DAY, token: 'input', count: 3000 }));
     const sites = 'sites: { default: { tariff: { price: 0.5 }, pue: 1.2, carbon: { location: 400 } } }\n';
     const amounts = { kwh: 100, energyCost: 40, carbonGrams: 31200, tokens: 9000, outputTokens: 9000, allInCost: 1 };
-    await writeFile(join(folder, 'book.yaml'), `${sites}budgets: [${Object.entries(amounts).map(([of, amount]) => `{ name: ${of}, of: ${of}, amount: ${amount}, per: month }`).join(', ')}]`);
+    await writeFile(join(folder, 'book.yaml'), `currency: EUR\n${sites}budgets: [${Object.entries(amounts).map(([of, amount]) => `{ name: ${of}, of: ${of}, amount: ${amount}, per: month }`).join(', ')}]`);
     const asked = await askRules(rulesOf({ book: await readBook(join(folder, 'book.yaml')), defaults: {} }), fromEpochMicros(at(15 * DAY + 60)), store);
     expect(Object.fromEntries(asked.map(({ rule, answer }) => [rule.name, [answer?.budgets?.[0]?.spent, named(holding(answer ?? { conditions: [] }))]]))).toEqual({
       kwh: [expect.closeTo(78, 9), ['50 %']],
@@ -79,6 +82,8 @@ describe('budgets', () => {
       // Other costs are not known: a part of a cost is not the cost.
       allInCost: [null, []],
     });
+    const ofMoney = asked.find(({ rule }) => rule.name === 'energyCost')?.answer?.conditions[0]?.summary;
+    expect(ofMoney).toMatch(/^39 of 40 EUR a month are spent/);
   });
 
   it('burn fast over an hour or slowly over six, and no more once it is over', async () => {

@@ -6,10 +6,11 @@
  *     alertmanager   POST URL/api/v2/alerts  [{"labels":{"alertname":"seen",…},"annotations":{"summary":"…"},"startsAt":"…","endsAt":"…"}]
  *     file           a line of JSON for each
  */
+import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { fetch } from 'undici';
-import { messageOf, TelemetryError } from '@joulebook/shared/errors.js';
+import { codeOf, messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import type { Sink } from '../book/alerting.js';
 import { idOf, shownIncident, timeOf, type Incident } from './incident.js';
 
@@ -74,10 +75,14 @@ async function post(sink: HttpSink, body: string, id: string, now: number, signa
   if (!response.ok) throw new Refused(`it answered ${response.status}`, retryAfterOf(response.headers.get('retry-after'), now));
 }
 
+/** To open a pipe that nobody reads would wait for a reader; without waiting it fails with ENXIO. */
+const APPENDING = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+
 async function append(path: string, lines: string): Promise<void> {
   try {
-    const file = await open(path, 'a', 0o600);
+    const file = await open(path, APPENDING, 0o600).catch((error: unknown) => Promise.reject(codeOf(error) === 'ENXIO' ? new Refused(`${path} is no plain file`) : error));
     try {
+      if (!(await file.stat()).isFile()) throw new Refused(`${path} is no plain file`);
       await file.appendFile(lines);
       await file.sync();
     } finally {

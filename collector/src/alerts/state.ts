@@ -6,6 +6,7 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { codeOf, messageOf, TelemetryError } from '@joulebook/shared/errors.js';
+import { toIso, type Instant } from '@joulebook/shared/units.js';
 import { incident } from './incident.js';
 
 const state = z.object({
@@ -20,6 +21,7 @@ export type State = z.infer<typeof state>;
 export const NOTHING: State = { version: 1, evaluatedAt: null, incidents: [], told: {} };
 
 const FILE = 'state.json';
+const DAMAGED = 'ALERTS_DAMAGED';
 
 /** @throws TelemetryError (`abort`) for one that can't be read, naming what to do */
 export async function readState(folder: string): Promise<State> {
@@ -34,7 +36,20 @@ export async function readState(folder: string): Promise<State> {
   try {
     return state.parse(JSON.parse(text));
   } catch (cause) {
-    throw new TelemetryError('ALERTS_UNREADABLE', `${path} is no state of alerts. Remove it: what fires then is told once more.`, 'abort', { cause });
+    throw new TelemetryError(DAMAGED, `${path} is no state of alerts: ${messageOf(cause)}. A collector that starts moves it aside.`, 'abort', { cause });
+  }
+}
+
+/** As a collector begins: nothing stands where it is damaged, and that file is kept under another name. @throws TelemetryError (`abort`) for one that can't be read */
+export async function readOrSetAside(folder: string, at: Instant, log: { error(about: object, message: string): void }): Promise<State> {
+  try {
+    return await readState(folder);
+  } catch (error) {
+    if (!(error instanceof TelemetryError && error.code === DAMAGED)) throw error;
+    const aside = join(folder, `${FILE}.damaged-${toIso(at)}`);
+    await rename(join(folder, FILE), aside);
+    log.error({ code: DAMAGED, error: error.message, file: aside }, 'the state of alerts was damaged and is moved aside: what fires is told once more');
+    return NOTHING;
   }
 }
 

@@ -14,6 +14,8 @@ const FIRST_WAIT = 5;
 const LONGEST_WAIT = 300;
 /** An outage of a fleet is many alerts. */
 const MOST_AT_ONCE = 100;
+/** s for one attempt as a whole: a sink has a limit for an answer, yet a disk of the network, or a pipe where a token should be, may never give one. */
+const LIMIT = 15;
 
 export type Told = State['told'][string];
 
@@ -33,23 +35,37 @@ export function untoldOf(incidents: readonly Incident[], told: Told): Incident[]
   return incidents.filter((one) => one.status !== 'pending' && told[idOf(one)] !== one.status);
 }
 
+/** What goes on beyond it can't be ended, and is waited for no longer. */
+async function within<T>(work: Promise<T>, limit: number): Promise<T> {
+  const over = new AbortController();
+  const late = setTimeout(limit * 1000, undefined, { signal: over.signal }).then(() => Promise.reject(new Refused(`no answer within ${limit} s`)));
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    over.abort();
+  }
+}
+
 export class Teller {
   readonly sink: Sink;
   readonly #notes: Notes;
   readonly #now: () => number;
   readonly #log: TellerLog;
   readonly #firstWait: number;
+  readonly #limit: number;
   readonly #stopped = new AbortController();
   #running: Promise<void> | undefined;
   #again = false;
+  #sending: Promise<void> | undefined;
   failures = 0;
 
-  constructor(sink: Sink, { notes, now, log, firstWait = FIRST_WAIT }: { readonly notes: Notes; readonly now: () => number; readonly log: TellerLog; readonly firstWait?: number }) {
+  constructor(sink: Sink, { notes, now, log, firstWait = FIRST_WAIT, limit = LIMIT }: { readonly notes: Notes; readonly now: () => number; readonly log: TellerLog; readonly firstWait?: number; readonly limit?: number }) {
     this.sink = sink;
     this.#notes = notes;
     this.#now = now;
     this.#log = log;
     this.#firstWait = firstWait;
+    this.#limit = limit;
   }
 
   /** Looks for what is to be told; returns at once. @param alive repeat to an Alertmanager what still fires */
@@ -62,6 +78,7 @@ export class Teller {
     return untoldOf(this.#notes.incidents(), this.#notes.told(this.sink.name)).length;
   }
 
+  /** Returns when what is being sent was taken, or its time is over. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#running;
@@ -78,12 +95,19 @@ export class Teller {
     return [...untold.slice(0, MOST_AT_ONCE), ...standing];
   }
 
+  async #send(due: readonly Incident[]): Promise<void> {
+    // Attempts that never end would take all of the threads that files are read with.
+    if (this.#sending) throw new Refused('an earlier attempt has not ended');
+    this.#sending = send(this.sink, due, this.#now(), this.#stopped.signal).finally(() => (this.#sending = undefined));
+    await within(this.#sending, this.#limit);
+  }
+
   async #run(): Promise<void> {
     let wait = this.#firstWait;
     let failed = false;
     for (let due = this.#due(); due.length > 0 && !this.#stopped.signal.aborted; due = this.#due()) {
       try {
-        await send(this.sink, due, this.#now(), this.#stopped.signal);
+        await this.#send(due);
         this.#again = false;
         await this.#notes.note(this.sink.name, due);
         if (failed) this.#log.info({ sink: this.sink.name }, 'alerts are told again');

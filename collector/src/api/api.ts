@@ -128,6 +128,10 @@ function explain(app: FastifyInstance, error: unknown, reply: FastifyReply): obj
     void reply.code(400);
     return { error: 'USAGE', message: error.message, faults: error.faults };
   }
+  if (error instanceof TelemetryError && error.code === 'NO_FACTS') {
+    void reply.code(404);
+    return { error: error.code, message: error.message };
+  }
   const status = error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500;
   if (status < 500) {
     void reply.code(status);

@@ -14,7 +14,7 @@ import { openShelf, type Shelf } from '../rates/shelf.js';
 import type { Demand, SiteRates } from '../rates/site-rates.js';
 import { ratesFolderOf, type CollectorSettings } from '../settings.js';
 import { sinkBeside, type Alerting } from './alerting.js';
-import { entryOf } from './providing.js';
+import { doubtsOf, entryOf } from './providing.js';
 import { bookSchema, type BookText, type SeriesFile, type SiteText } from './schema.js';
 
 export interface Book extends Pick<BookText, 'currency' | 'costs' | 'slo' | 'outcomes'>, Alerting {
@@ -22,17 +22,27 @@ export interface Book extends Pick<BookText, 'currency' | 'costs' | 'slo' | 'out
   readonly sites: ReadonlyMap<string, SiteRates>;
   /** Who is to be asked for the intensities of grids. */
   readonly providers: readonly ProviderEntry[];
+  /** As it was read: the files may be others by now. */
+  readonly source: BookSource;
+}
+export interface BookSource {
+  readonly text: string;
+  /** Texts of series, by the names that the book has for them. */
+  readonly series: ReadonlyMap<string, string>;
 }
 export const DEFAULT_SITE = 'default';
 
 /** Nothing is said: energy alone, at PUE 1. */
-export const EMPTY_BOOK: Book = { currency: 'USD', costs: [], slo: [], outcomes: [], budgets: [], targets: [], alerts: [], sinks: [], sites: new Map(), providers: [] };
+export const EMPTY_BOOK: Book = { currency: 'USD', costs: [], slo: [], outcomes: [], budgets: [], targets: [], alerts: [], sinks: [], sites: new Map(), providers: [], source: { text: '', series: new Map() } };
 
 interface Reading {
   readonly folder: string;
   /** What providers have told; undefined where there is no place for it. */
   readonly shelf: Shelf | undefined;
+  /** Names that a series may have; undefined: any. */
+  readonly beside: RegExp | undefined;
   readonly providers: ProviderEntry[];
+  readonly series: Map<string, string>;
   readonly faults: string[];
 }
 
@@ -47,8 +57,13 @@ function unwrap<T>(parsed: Parsed<T>, where: string, reading: Reading): T | unde
 async function fileSeries({ file, column, zone }: SeriesFile, least: number, where: string, reading: Reading): Promise<Over<number | null>> {
   const path = resolve(reading.folder, file);
   if (!isZone(zone)) reading.faults.push(`${where}.zone: '${zone}' is no time zone that is known; write one like Europe/Berlin`);
+  if (reading.beside?.test(file) === false) {
+    reading.faults.push(`${where}: '${file}' is not beside the book; a bundle's book names nothing else`);
+    return nothing;
+  }
   try {
-    const text = await readFile(path, 'utf8');
+    const text = reading.series.get(file) ?? (await readFile(path, 'utf8'));
+    reading.series.set(file, text);
     return unwrap(parseSeries(text, { zone: isZone(zone) ? zone : 'UTC', least, column }), `${where}: ${path}`, reading) ?? nothing;
   } catch (error) {
     reading.faults.push(`${where}: ${path} can't be read (${messageOf(error)})`);
@@ -74,7 +89,7 @@ async function tariffOf(text: SiteText['tariff'], currency: string, where: strin
 type IntensityText = NonNullable<NonNullable<SiteText['carbon']>['location']>;
 
 async function intensityOf(text: IntensityText | undefined, where: string, reading: Reading): Promise<Provided> {
-  if (text === undefined) return undoubted(nothing);
+  if (text === undefined || text === 'untold') return undoubted(nothing);
   if (typeof text === 'number') return undoubted(always(text));
   if (!('provider' in text)) return undoubted(await fileSeries(text, 0, where, reading));
   const entry = entryOf(text, reading.folder);
@@ -101,27 +116,32 @@ async function siteOf(name: string, text: SiteText, currency: string, reading: R
     pue: typeof pue === 'number' ? always(pue) : await fileSeries(pue, 1, `${where}.pue`, reading),
     location: location.value,
     market: market.value,
-    doubt: eitherDoubt(location, market),
+    doubt: carbon?.doubts ? doubtsOf(carbon.doubts) : eitherDoubt(location, market),
     steady: { price: text.tariff ? (text.tariff.price ?? 'changes') : null, pue: steadyOf(pue), location: steadyOf(carbon?.location), market: steadyOf(carbon?.market) },
   };
 }
 
-/** @throws UsageError with every fault, each naming its file and entry */
-export async function readBook(file: string, shelf?: Shelf): Promise<Book> {
+/**
+ * @param beside names that its series may have, where nothing else may be opened
+ * @throws UsageError with every fault, each naming its file and entry
+ */
+export async function readBook(file: string, shelf?: Shelf, beside?: RegExp): Promise<Book> {
+  let text: string;
   let parsed: unknown;
   try {
-    parsed = parseYaml(await readFile(file, 'utf8'));
+    text = await readFile(file, 'utf8');
+    parsed = parseYaml(text);
   } catch (error) {
     throw new UsageError([`${file}: ${messageOf(error)}`]);
   }
   const result = bookSchema.safeParse(parsed ?? {});
   if (!result.success) throw new UsageError(describeIssues(result.error, file));
   const { sites, ...rest } = result.data;
-  const reading: Reading = { folder: dirname(resolve(file)), shelf, providers: [], faults: [] };
+  const reading: Reading = { folder: dirname(resolve(file)), shelf, beside, providers: [], series: new Map(), faults: [] };
   const read = new Map<string, SiteRates>();
-  for (const [name, text] of Object.entries(sites)) read.set(name, await siteOf(name, text, rest.currency, reading));
+  for (const [name, site] of Object.entries(sites)) read.set(name, await siteOf(name, site, rest.currency, reading));
   if (reading.faults.length > 0) throw new UsageError(reading.faults.map((fault) => `${file}: ${fault}`));
-  return { ...rest, sinks: rest.sinks.map((sink) => sinkBeside(sink, reading.folder)), sites: read, providers: reading.providers };
+  return { ...rest, sinks: rest.sinks.map((sink) => sinkBeside(sink, reading.folder)), sites: read, providers: reading.providers, source: { text, series: reading.series } };
 }
 
 /** The one that a setting names. @throws UsageError */

@@ -10,7 +10,10 @@
 import { resolve } from 'node:path';
 import { isLoopback } from '@joulebook/shared/listen.js';
 import { duration } from '@joulebook/shared/settings.js';
+import { epochMicros } from '@joulebook/shared/units.js';
 import { z } from 'zod';
+import { filled, joined, type Over, type Piece } from '../rates/pieces.js';
+import { sameDoubt, type Doubt } from '../rates/provided.js';
 import type { ProviderEntry } from '../rates/provider.js';
 
 const name = z.string().min(1);
@@ -46,6 +49,20 @@ export const providedOr = <T>(other: z.ZodType<T>) =>
     for (const issue of read.error.issues) context.addIssue({ code: 'custom', path: issue.path, message: issue.code === 'unrecognized_keys' ? `${issue.keys.map((key) => `'${key}'`).join(', ')} is not a setting here` : issue.message });
     return z.NEVER;
   });
+
+const time = z.iso.datetime().transform((text) => epochMicros(Date.parse(text) * 1000));
+const during = { from: time, to: time };
+/** How sure what a provider had told was, in order and apart: of the book in an evidence bundle, which has files in place of providers. */
+export const doubts = z.array(
+  z.discriminatedUnion('kind', [
+    z.strictObject({ ...during, kind: z.literal('estimated') }),
+    z.strictObject({ ...during, kind: z.literal('last'), of: name, since: time }),
+    z.strictObject({ ...during, kind: z.literal('untold'), of: name }),
+  ]),
+);
+export type DoubtsText = z.infer<typeof doubts>;
+
+export const doubtsOf = (texts: DoubtsText): Over<Doubt | null> => (span) => joined(filled(texts.map(({ from, to, ...value }): Piece<Doubt | null> => ({ from, to, value })), null, span), sameDoubt);
 
 export function entryOf(text: ProviderText, folder: string): ProviderEntry {
   return text.provider === 'electricitymaps' ? { ...text, tokenFile: resolve(folder, text.tokenFile) } : { ...text, passwordFile: resolve(folder, text.passwordFile) };

@@ -29,7 +29,7 @@
 import { duration } from '@joulebook/shared/settings.js';
 import { z } from 'zod';
 import { alerting } from './alerting.js';
-import { providedOr } from './providing.js';
+import { doubts, providedOr } from './providing.js';
 import { where } from './where.js';
 
 const name = z.string().min(1);
@@ -49,13 +49,14 @@ const tariff = z
     if (periods && zone === undefined) context.addIssue({ code: 'custom', path: ['zone'], message: 'hours of the day need one, e.g. Europe/Berlin' });
   });
 
-const intensity = providedOr(z.union([amount, series]));
+/** `untold`: of a provider that told nothing, in the book of an evidence bundle. */
+const intensity = providedOr(z.union([amount, series, z.literal('untold')]));
 const site = z.strictObject({
   /** Of its months and weeks; that of the tariff where not said. */
   zone: name.optional(),
   tariff: tariff.optional(),
   pue: z.union([z.number().min(1, 'must be at least 1'), series]).optional(),
-  carbon: z.strictObject({ location: intensity.optional(), market: intensity.optional() }).optional(),
+  carbon: z.strictObject({ location: intensity.optional(), market: intensity.optional(), doubts: doubts.optional() }).optional(),
 });
 export type SiteText = z.infer<typeof site>;
 

@@ -67,7 +67,7 @@ export function addAlerts(program: Command, surroundings: Surroundings, onProble
     .option('--check', 'ask all rules now; tells no sink and notes nothing')
     .option('--at <TIME>', 'with --check: as of then')
     .option('--json', 'as JSON');
-  addSettings(command, ['store', 'storeToken', 'alertFolder', ...TO_COLLECTOR, 'book', 'price', 'pue', 'carbon']);
+  addSettings(command, ['store', 'storeToken', 'alertFolder', ...TO_COLLECTOR, 'book', 'ratesFolder', 'price', 'pue', 'carbon']);
   command.action(async (flags: Flags) => {
     const question = questionOf(flags);
     const found = await shown(question, await readSettings(flags, surroundings.environment));

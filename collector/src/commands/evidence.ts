@@ -79,7 +79,7 @@ export function addEvidence(program: Command, surroundings: Surroundings): void 
     .option('--key <FILE>', 'Ed25519 private key (PEM) to sign it with')
     .option('--collector <URL>', 'ask a running collector')
     .addHelpText('after', HELP);
-  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'book', 'price', 'pue', 'carbon']);
+  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'book', 'ratesFolder', 'price', 'pue', 'carbon']);
   command.action(async (file: string | undefined, flags: Flags) => {
     const faults: string[] = [];
     const said = questionIn(flags, EVIDENCE_OPTIONS);

@@ -23,6 +23,10 @@ describe('report', () => {
     expect(reportShape.parse(JSON.parse(out))).toMatchObject({ price: 0.17, rows: [{ group: { deployment: 'chat' }, tokensPerWattSecond: 3 }] });
   });
 
+  it('and whatever else is worth money or carbon, finds what providers have told', async () => {
+    for (const command of [['report'], ['waste'], ['statement', 'monthly'], ['statement', 'weekly'], ['evidence'], ['alerts']]) expect([command, (await said([...command, '--help'])).out]).toEqual([command, expect.stringContaining('--rates-folder <DIR>')]);
+  });
+
   it('reads a file and a store, with settings from the environment', async () => {
     const file = join(folder, 'batches.ndjson');
     await writeFile(file, ndjson);

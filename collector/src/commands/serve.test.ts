@@ -83,6 +83,18 @@ describe('serve', () => {
     await reload('price: 0.3\n', 'the collector goes on with them');
   });
 
+  it('says that the book holds which it read anew', async () => {
+    const book = join(folder, 'book.yaml');
+    await writeFile(book, 'sites: { default: { pue: 1.2 } }\n');
+    await reload(`price: 0.3\nbook: ${book}\n`, 'the collector goes on with them');
+    await writeFile(book, 'sites: { default: { pue: 1.5 } }\n');
+    const before = lines().length;
+    await serving.reload('the book has changed');
+    expect(lines().slice(before)).toMatchObject([{ level: 30, book, msg: 'the settings and the book were read again; the book has changed, and holds from now on' }]);
+    expect(await (await ask('report')).json()).toMatchObject({ pue: 1.5 });
+    await reload('price: 0.3\n', 'the collector goes on with them');
+  });
+
   it('changes nothing for a file that can not be used, and says every fault of it', async () => {
     await reload('maxLabels: many\npirce: 1\nmaxSlices: 1\n', 'the settings can not be used');
     expect(lines().at(-1)).toMatchObject({ level: 50, code: 'RELOAD_REFUSED', faults: [expect.stringContaining("pirce: unknown; did you mean 'price'?"), expect.stringContaining("maxLabels: 'many' is not a whole number")] });

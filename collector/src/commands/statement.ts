@@ -66,7 +66,7 @@ const options = (command: Command): Command => {
     .option('--boundary <NAME>', 'gpu, module, cpu, dram, server or meter; without it the narrowest measured')
     .addOption(new Option('--format <NAME>', `one of ${STATEMENT_FORMATS.join(', ')}`).default('markdown'))
     .option('--out <FILE>', 'file to write, which becomes it when it is whole; without it stdout');
-  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'book', 'price', 'pue', 'carbon']);
+  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'book', 'ratesFolder', 'price', 'pue', 'carbon']);
   return command;
 };
 

@@ -28,7 +28,7 @@ What is looked at:
   duplicates                             nothing was told twice
 Of an evidence bundle (a folder or a .tar file) besides, offline:
   files, signature                       it is what was made, by whom it says
-  figures                                computed anew from its facts they are those that it shows
+  figures                                made anew from its facts they are those that it shows, letter by letter
 `;
 
 async function ofStream(file: string, question: Question, { stdin }: Surroundings): Promise<Verification> {

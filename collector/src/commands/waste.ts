@@ -31,7 +31,7 @@ export function addWaste(program: Command, surroundings: Surroundings): void {
     .option('--slo <TARGETS>', 'latency targets in place of those in the book, e.g. ttft=2s,tpot=50ms')
     .option('--json', 'as JSON')
     .addHelpText('after', HELP);
-  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'book', 'price', 'pue', 'carbon']);
+  addSettings(command, ['store', 'storeToken', ...TO_COLLECTOR, 'book', 'ratesFolder', 'price', 'pue', 'carbon']);
   command.action(async (file: string | undefined, flags: Flags) => {
     const faults: string[] = [];
     const settings = await keep(faults, () => readSettings(flags, surroundings.environment));

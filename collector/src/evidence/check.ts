@@ -10,8 +10,8 @@ import { toldOf, type Finding, type Verification } from '../verify/verification.
 import { verify } from '../verify/verify.js';
 import { VERSION } from '../version.js';
 import { differences } from './differences.js';
-import { FIGURE_FILES, figuresOf, openBundle, spanOf, streams, STREAMS } from './figures.js';
-import { entryOf, hashOf, listed, MANIFEST, manifest, PUBLIC_KEY, SIGNATURE, SUMS, sumsText, type Manifest } from './manifest.js';
+import { figuresOf, filesOf, openBundle, spanOf, streams, STREAMS } from './figures.js';
+import { BUNDLE_PATH, entryOf, hashOf, listed, MANIFEST, manifest, PUBLIC_KEY, SIGNATURE, SUMS, sumsText, type Manifest } from './manifest.js';
 import { fingerprintOf, isSignedBy, publicText } from './signature.js';
 
 export interface CheckQuestion {
@@ -40,11 +40,14 @@ function parseManifest(said: string | undefined, reasons: Reasons): Manifest | u
   return undefined;
 }
 
+/** A link shows what is elsewhere, and a pipe never ends: where there is one, nothing is opened. */
+const notPlain = async (folder: string): Promise<Reasons> => (await listed(folder)).others.map((name) => ({ code: 'FILE_UNKNOWN', detail: `${name} is no plain file: a bundle has neither links nor pipes nor devices.` }));
+
 async function filesWhole(folder: string, said: string, { files, signedBy }: Manifest): Promise<Finding> {
   const reasons: Reasons = [];
   const there = await listed(folder);
   const wanted = [...files.map(({ path }) => path), MANIFEST, SUMS, ...(signedBy === null ? [] : [SIGNATURE, PUBLIC_KEY])];
-  for (const name of [...there.files, ...there.others]) if (!wanted.includes(name)) reasons.push({ code: 'FILE_UNKNOWN', detail: `${name} is in no manifest.` });
+  for (const name of there.files) if (!wanted.includes(name)) reasons.push({ code: 'FILE_UNKNOWN', detail: `${name} is in no manifest.` });
   for (const entry of files) {
     if (!there.files.includes(entry.path)) reasons.push({ code: 'FILE_MISSING', detail: `${entry.path} is missing.` });
     else if ((await entryOf(folder, entry.path)).sha256 !== entry.sha256) reasons.push({ code: 'FILE_CHANGED', detail: `${entry.path} is not the file that the manifest names: its SHA-256 is another.` });
@@ -85,21 +88,26 @@ function readOwn(own: string | undefined, reasons: Reasons): KeyObject | undefin
   return undefined;
 }
 
+/** What is shown against what is made anew: value by value, so that what differs is named, then letter by letter. */
+async function shownWrong(folder: string, { files, program }: Manifest, anew: ReturnType<typeof filesOf>): Promise<Reasons> {
+  const wrong: Reasons = [];
+  for (const [path, right] of anew) {
+    const shown = (await text(folder, path)) ?? '';
+    if (shown !== right) wrong.push(...differences(shown, right).map((difference) => ({ code: 'FIGURE_DIFFERS', detail: `${path}: ${difference}` })));
+  }
+  for (const { path } of files) if (path.startsWith('figures/') && !anew.some(([name]) => name === path)) wrong.push({ code: 'FIGURE_UNKNOWN', detail: `${path} is nothing that a bundle shows.` });
+  const isOther = wrong.length > 0 && program.version !== VERSION;
+  return [...(isOther ? [{ code: 'PROGRAM_OTHER', detail: `The bundle says that version ${program.version} made it, and this is ${VERSION}: if that is all, version ${program.version} finds no difference.` }] : []), ...wrong];
+}
+
 async function recomputed(folder: string, said: Manifest, leastCoverage: number): Promise<{ readonly finding: Finding; readonly books: Verification | undefined }> {
-  const looked = Object.values(FIGURE_FILES).join(', ');
+  const looked = 'figures/';
   try {
     const told = streams.parse(JSON.parse((await text(folder, STREAMS)) ?? ''));
     return await using(await openBundle(folder, told), async (store) => {
-      const book = said.book === null ? EMPTY_BOOK : await readBook(join(folder, said.book));
-      const figures = await figuresOf(store, book, said.question);
-      const reasons: Reasons = [];
-      for (const [name, path] of Object.entries(FIGURE_FILES)) {
-        const shown: unknown = JSON.parse((await text(folder, path)) ?? 'null');
-        const anew: unknown = JSON.parse(JSON.stringify(Object.entries(figures).find(([figure]) => figure === name)?.[1]));
-        // A newer program may know figures that the one which made the bundle did not.
-        reasons.push(...differences(shown, anew, said.program.version === VERSION).map((difference) => ({ code: 'FIGURE_DIFFERS', detail: `${path}: ${difference}` })));
-      }
-      return { finding: { check: 'figures' as const, looked: `${looked}, by program ${VERSION}`, reasons }, books: await verify(store, { ...spanOf(said.question), leastCoverage }) };
+      const book = said.book === null ? EMPTY_BOOK : await readBook(join(folder, said.book), undefined, BUNDLE_PATH);
+      const anew = filesOf(await figuresOf(store, book, said.question));
+      return { finding: { check: 'figures' as const, looked: `${anew.map(([path]) => path).join(', ')}, by program ${VERSION}`, reasons: await shownWrong(folder, said, anew) }, books: await verify(store, { ...spanOf(said.question), leastCoverage }) };
     });
   } catch (error) {
     const detail = error instanceof TelemetryError || error instanceof UsageError ? error.message : `The bundle can't be read: ${messageOf(error)}`;
@@ -111,7 +119,7 @@ const NOT_LOOKED: Finding = { check: 'figures', looked: 'nothing: the bundle is 
 
 /** Of what came over a network. @throws TelemetryError (`abort`) where it did not come whole */
 export async function checkFiles(folder: string, said: string): Promise<Manifest> {
-  const reasons: Reasons = [];
+  const reasons = await notPlain(folder);
   const read = parseManifest(said === '' ? undefined : said, reasons);
   if (read) reasons.push(...(await filesWhole(folder, said, read)).reasons);
   const [first] = reasons;
@@ -121,7 +129,8 @@ export async function checkFiles(folder: string, said: string): Promise<Manifest
 
 /** @param folder that may hold anything */
 export async function checkEvidence(folder: string, { publicKey, leastCoverage }: CheckQuestion): Promise<Verification> {
-  const reasons: Reasons = [];
+  const reasons = await notPlain(folder);
+  if (reasons.length > 0) return verificationOf([{ check: 'files', looked: 'what they are', reasons }], undefined, undefined);
   const said = await text(folder, MANIFEST);
   const read = parseManifest(said, reasons);
   if (said === undefined || !read) return verificationOf([{ check: 'files', looked: MANIFEST, reasons }], undefined, undefined);

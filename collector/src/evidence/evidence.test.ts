@@ -1,8 +1,10 @@
 /** Bundles by the command: made of a store that nobody holds, of a file of batches, and of a running collector; then changed in every way. */
+import { execFile } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { epochMicros } from '@joulebook/shared/units.js';
@@ -100,8 +102,17 @@ describe('a bundle', () => {
     const tar = pathOf('one.tar');
     expect(await said(['evidence', pathOf('batches.ndjson'), '--book', book, ...RANGE, '--out', tar])).toMatchObject({ code: 0 });
     expect(await said(['verify', tar])).toMatchObject({ code: 0 });
-    const serving = await serve(['--store', pathOf('served.duckdb'), '--book', book, '--retention-raw', 'forever']);
+    const live = pathOf('live');
+    await mkdir(live);
+    await Promise.all([writeFile(join(live, 'book.yaml'), BOOK), writeFile(join(live, 'prices.csv'), PRICES)]);
+    const serving = await serve(['--store', pathOf('served.duckdb'), '--book', join(live, 'book.yaml'), '--retention-raw', 'forever']);
     try {
+      // Nobody has told the collector: it goes on with what it read, and so does its evidence.
+      await Promise.all([writeFile(join(live, 'book.yaml'), 'sites: { half: a, book'), rm(join(live, 'prices.csv'))]);
+      for (const path of ['evidence?from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z', 'statements/monthly?month=2020-01', 'statements/weekly?week=2020-W02']) {
+        const none = await fetch(`${serving.address}/v1/${path}`);
+        expect([none.status, await none.json()], path).toEqual([404, { error: 'NO_FACTS', message: expect.stringMatching(/^There (are no facts|is nothing to compare)/) as unknown }]);
+      }
       for (const line of (await readFile(pathOf('batches.ndjson'), 'utf8')).trim().split('\n')) expect((await fetch(`${serving.address}/v1/batches`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: line })).status).toBe(200);
       expect(await said(['evidence', '--collector', serving.address, ...RANGE, '--out', pathOf('served'), '--key', pathOf('key.pem')])).toMatchObject({ code: 0 });
     } finally {
@@ -156,14 +167,15 @@ describe('a bundle of which one byte was changed names the file', () => {
     expect(await said(['verify', tar])).toMatchObject({ code: 3, out: expect.stringMatching(/TAR_DAMAGED|FILE_CHANGED|FILE_MISSING/) as unknown });
   });
 
-  it('as a tar file, between two files of it', async () => {
-    const tar = `${copy}.tar`;
-    await bundleTo(copy, tar);
-    const { length } = await readFile(join(copy, 'manifest.json'));
-    expect(length % 512).toBeGreaterThan(0);
-    await flip(tar, (512.5 + length) / (await readFile(tar)).length);
-    expect(await said(['verify', tar])).toMatchObject({ code: 3, out: expect.stringContaining('What fills up the tar file after manifest.json') as unknown });
-  });
+  it.each(['SHA256SUMS', 'manifest.json', 'manifest.sig', 'manifest.pub', 'figures/report.json', 'more'])('or in which %s is no plain file', async (name) => {
+    await rm(join(copy, name), { force: true });
+    await symlink(join(bundle, name), join(copy, name));
+    expect(await reasonsOf()).toEqual([`FILE_UNKNOWN ${name} is no plain file: a bundle has neither links nor pipes nor devices.`]);
+    await rm(join(copy, name));
+    // Who opened it would wait for ever.
+    await promisify(execFile)('mkfifo', [join(copy, name)]);
+    expect(await reasonsOf()).toEqual([expect.stringMatching(/^FILE_UNKNOWN .* is no plain file/)]);
+  }, 2000);
 
   it('or which lacks a file, or has one more', async () => {
     await rm(join(copy, 'streams.json'));
@@ -198,6 +210,31 @@ describe('a bundle that was made anew by somebody without the key', () => {
     const reasons = (await reasonsOf()).join('\n');
     expect(reasons).toMatch(/FIGURE_DIFFERS figures\/report\.json: /);
     expect(reasons).toMatch(/FIGURE_DIFFERS figures\/statement\.json: sites\./);
+  });
+
+  it('as of another version: that is told with all that is shown otherwise, and alone is no fault', async () => {
+    const { files: _files, signedBy: _signedBy, ...open } = await readManifest();
+    const older = (): Promise<unknown> => seal(copy, { ...open, program: { ...open.program, version: '0.0.9' } }, undefined);
+    await older();
+    expect(await reasonsOf()).toEqual([]);
+    const change = async (name: string, from: string | RegExp, to: string): Promise<void> => writeFile(join(copy, name), (await readFile(join(copy, name), 'utf8')).replace(from, to));
+    await change('figures/statement.html', 'Sustainability statement', 'Sustainability statement: 0 t CO2e');
+    await change('figures/report.json', /\n *"energyCost": .*/, '');
+    // Told twice, of which programs read the last and people the first.
+    await change('figures/books.json', '{', '{\n  "closed": true,');
+    await writeFile(join(copy, 'figures/statement.csv'), 'energyKwh\n0\n');
+    await older();
+    expect(await reasonsOf()).toEqual([
+      expect.stringMatching(/^PROGRAM_OTHER .*0\.0\.9/), expect.stringMatching(/^FIGURE_DIFFERS figures\/report\.json: \S+\.energyCost: nothing in the bundle/),
+      expect.stringMatching(/^FIGURE_DIFFERS figures\/statement\.html: line \d+: .*0 t CO2e/), expect.stringMatching(/^FIGURE_DIFFERS figures\/books\.json: line \d+: .*closed/), 'FIGURE_UNKNOWN figures/statement.csv is nothing that a bundle shows.',
+    ]);
+  });
+
+  it.each(['/etc/hostname', '../../secret.csv', '../settings.json'])('with a book that names %s: nothing outside its folder is opened', async (file) => {
+    await writeFile(pathOf('secret.csv'), 'time,hunter2\n');
+    await writeFile(join(copy, 'book/book.yaml'), `sites: { berlin: { tariff: { series: { file: ${file}, column: nope } } } }`);
+    await reseal();
+    expect(await reasonsOf()).toEqual([`BUNDLE_UNREADABLE book/book.yaml: sites.berlin.tariff.series: '${file}' is not beside the book; a bundle's book names nothing else`]);
   });
 
   it('with a file of something else for facts: it says which', async () => {
@@ -243,17 +280,16 @@ it('coverage below what is wanted is a reason, as of a store', async () => {
 });
 
 it('in place of a provider the book has what that had told', async () => {
-  const path = pathOf('provided.yaml');
-  await writeFile(path, `sites:\n  de: { pue: 1.2, carbon: { location: { provider: electricitymaps, zone: DE, tokenFile: ${SECRET} } } }\n  fr: { carbon: { market: { provider: electricitymaps, zone: FR, tokenFile: t } } }\n`);
+  const text = `sites:\n  de: { pue: 1.2, carbon: { location: { provider: electricitymaps, zone: DE, tokenFile: ${SECRET} } } }\n  fr: { carbon: { market: { provider: electricitymaps, zone: FR, tokenFile: t } } }\n`;
   await writeFile(pathOf('plain.yaml'), 'sites: { de: { pue: 1.2 } }');
   const plain = await readBook(pathOf('plain.yaml'));
   const rates = plain.sites.get('de');
   if (!rates) throw new Error('a book has its sites');
   const span = { from: epochMicros(0), to: epochMicros(7200e6) };
-  const told: Book = { ...plain, sites: new Map([['de', { ...rates, location: ({ from, to }) => [{ from, to: epochMicros(3600e6), value: 380 }, { from: epochMicros(3600e6), to, value: null }] }], ['fr', rates]]) };
+  const told: Book = { ...plain, source: { text, series: new Map() }, sites: new Map([['de', { ...rates, location: ({ from, to }) => [{ from, to: epochMicros(3600e6), value: 380 }, { from: epochMicros(3600e6), to, value: null }] }], ['fr', rates]]) };
   const to = pathOf('provided');
-  const notes = await copyBook(path, told, span, to);
+  const notes = await copyBook(told, span, to);
   expect(notes).toEqual([expect.stringContaining('sites.de.carbon.location: what its provider had told'), expect.stringContaining('sites.fr.carbon.market')]);
-  expect(await readFile(join(to, 'book.yaml'), 'utf8')).toBe('sites:\n  de:\n    pue: 1.2\n    carbon:\n      location:\n        file: 1-provided.csv\n  fr:\n    carbon: {}\n');
+  expect(await readFile(join(to, 'book.yaml'), 'utf8')).toBe('sites:\n  de:\n    pue: 1.2\n    carbon:\n      location:\n        file: 1-provided.csv\n  fr:\n    carbon:\n      market: untold\n');
   expect(await readFile(join(to, '1-provided.csv'), 'utf8')).toBe('from,to,value\n1970-01-01T00:00:00.000Z,1970-01-01T01:00:00.000Z,380\n');
 });

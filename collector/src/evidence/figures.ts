@@ -6,6 +6,7 @@ import type { Report } from '../join/report.js';
 import { parseTime } from '../join/times.js';
 import { buildReport } from '../report/build.js';
 import { monthlyStatementOf } from '../statements/monthly.js';
+import { renderStatement } from '../statements/render.js';
 import type { MonthlyStatement } from '../statements/statement.js';
 import { openDuckdb } from '../store/duckdb.js';
 import type { StreamSeen } from '../store/ledger.js';
@@ -19,7 +20,6 @@ import { verify } from '../verify/verify.js';
 import type { Manifest } from './manifest.js';
 
 export const STREAMS = 'streams.json';
-export const FIGURE_FILES = { report: 'figures/report.json', statement: 'figures/statement.json', books: 'figures/books.json' } as const;
 export const LEAST_COVERAGE = 0.95;
 
 export const factsPath = (kind: SliceKind): string => `facts/${kind}.parquet`;
@@ -54,6 +54,13 @@ export function spanOf({ from, to }: Manifest['question']): Span {
   if (begin === undefined || end === undefined) throw new Error('a manifest has times');
   return { from: begin, to: end };
 }
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/** The text of each file that shows them. */
+export const filesOf = ({ report, statement, books }: Figures): readonly (readonly [path: string, text: string])[] => [
+  ['figures/report.json', json(report)], ['figures/statement.json', json(statement)], ['figures/statement.html', renderStatement(statement, 'html')], ['figures/books.json', json(books)],
+];
 
 /** @throws TelemetryError where there are no facts */
 export async function figuresOf(plain: Store, book: Book, question: Manifest['question']): Promise<Figures> {

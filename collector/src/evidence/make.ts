@@ -11,13 +11,12 @@ import type { SliceKind } from '@joulebook/shared/slice.js';
 import { toIso } from '@joulebook/shared/units.js';
 import { EMPTY_BOOK, readBook, type Book } from '../book/book.js';
 import { SETTINGS, type CollectorSettings } from '../settings.js';
-import { renderStatement } from '../statements/render.js';
 import { placeOf, using } from '../store/open.js';
 import type { Store } from '../store/store.js';
 import type { EmbeddedStore } from '../store/upkeep.js';
 import { VERSION } from '../version.js';
 import { copyBook } from './book-copy.js';
-import { factsPath, FIGURE_FILES, figuresOf, openBundle, spanOf, streams, STREAMS } from './figures.js';
+import { factsPath, figuresOf, filesOf, openBundle, spanOf, streams, STREAMS } from './figures.js';
 import type { Manifest } from './manifest.js';
 import { seal } from './seal.js';
 import type { Span } from '../rates/pieces.js';
@@ -60,13 +59,12 @@ export async function makeEvidence({ store, settings, book, clock }: EvidencePar
   const seen = await store.streams();
   await json(STREAMS, seen);
   await json('settings.json', shownSettings(settings));
-  const notes = settings.book === undefined ? [] : await copyBook(settings.book, book, span, join(folder, 'book'));
+  const notes = settings.book === undefined ? [] : await copyBook(book, span, join(folder, 'book'));
   const bookPath = settings.book === undefined ? null : 'book/book.yaml';
   const figures = await using(await openBundle(folder, streams.parse(JSON.parse(JSON.stringify(seen)))), async (loaded) => {
     if ((await totals(loaded, span)) !== (await totals(store, span))) throw notAll(question.from);
     return figuresOf(loaded, bookPath === null ? EMPTY_BOOK : await readBook(join(folder, bookPath)), question);
   });
-  for (const [name, path] of Object.entries(FIGURE_FILES)) await json(path, Object.entries(figures).find(([figure]) => figure === name)?.[1]);
-  await writeFile(join(folder, 'figures/statement.html'), renderStatement(figures.statement, 'html'));
+  for (const [path, text] of filesOf(figures)) await writeFile(join(folder, path), text);
   return seal(folder, { bundle: 'joulebook evidence', schema: 1, program: { name: 'joulebook', version: VERSION }, made: toIso(clock.wall()), question, book: bookPath, notes: [...notes], rows }, key);
 }

@@ -29,8 +29,9 @@ export const PUBLIC_KEY = 'manifest.pub';
 /** Stand beside the manifest, not in it. */
 export const SEALS: readonly string[] = [MANIFEST, SUMS, SIGNATURE, PUBLIC_KEY];
 
-/** A place inside the bundle, whatever the system. */
-const path = z.string().regex(/^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/, 'is no path inside a bundle');
+/** A place inside the bundle, whatever the system; none begins with a dot. */
+export const BUNDLE_PATH = /^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/;
+const path = z.string().regex(BUNDLE_PATH, 'is no path inside a bundle');
 const time = z.string().refine((text) => parseTime(text) !== undefined, 'is no time');
 const amount = z.number().nullable();
 

@@ -1,67 +1,39 @@
 /**
- * A bundle as one file: tar (ustar), which every system unpacks. Read strictly: each header by its checksum, each byte of padding as 0, so
- * that no byte of it can change unseen.
- *
- *     ┌ header 512 ┐┌ content ┐┌ zeros to 512 ┐ … ┌ 1024 zeros ┐
+ * A bundle as one file: tar, which every system unpacks; the same bundle is the same file. Names and sizes are guarded by the sum of each header,
+ * contents by the manifest, so neither can change unseen. What else a tar file has room for, as what fills up its blocks, says nothing and may.
  */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, stat, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { TelemetryError } from '@joulebook/shared/errors.js';
+import { codeOf, messageOf, TelemetryError } from '@joulebook/shared/errors.js';
+import { extract, pack, type Header, type Pack } from 'tar-stream';
+import { BUNDLE_PATH } from './manifest.js';
 
 const BLOCK = 512;
 const MAGIC_AT = 257;
-const CHECKSUM = { from: 148, to: 156 } as const;
-/** Eleven digits of octal. */
-const MOST_BYTES = 8 ** 11 - 1;
-const NAME_BYTES = 100;
-const CHUNK = 1024 * 1024;
-const SAFE = /^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/;
+/** Far more than a bundle has. */
+const MOST_FILES = 10_000;
 
-const octal = (value: number, digits: number): string => `${value.toString(8).padStart(digits, '0')}\0`;
-const padding = (bytes: number): number => (BLOCK - (bytes % BLOCK)) % BLOCK;
-
-/** Its own field counts as spaces. */
-const checksumOf = (header: Uint8Array): number => header.reduce((sum, byte, index) => sum + (index >= CHECKSUM.from && index < CHECKSUM.to ? 0x20 : byte), 0);
-
-function headerOf(name: string, bytes: number): Buffer {
-  if (Buffer.byteLength(name) > NAME_BYTES || bytes > MOST_BYTES) throw new TelemetryError('TAR_TOO_LARGE', `${name} does not fit into a tar file (8 GiB): let --out name a folder.`, 'abort');
-  const header = Buffer.alloc(BLOCK);
-  // Owner, time and mode say nothing: the same bundle is the same file.
-  header.write(name, 0);
-  header.write(`${octal(0o644, 7)}${octal(0, 7)}${octal(0, 7)}${octal(bytes, 11)}${octal(0, 11)}`, NAME_BYTES);
-  header.write('0ustar\u000000', 156);
-  header.write(`${checksumOf(header).toString(8).padStart(6, '0')}\0 `, CHECKSUM.from);
-  return header;
-}
-
-async function* entries(folder: string, files: readonly string[]): AsyncGenerator<Buffer> {
-  for (const file of files) {
-    const { size } = await stat(join(folder, file));
-    yield headerOf(file, size);
-    for await (const chunk of createReadStream(join(folder, file))) yield Buffer.from(chunk);
-    yield Buffer.alloc(padding(size));
+async function fill(tar: Pack, folder: string, files: readonly string[]): Promise<void> {
+  for (const name of files) {
+    const { size } = await stat(join(folder, name));
+    await pipeline(createReadStream(join(folder, name)), tar.entry({ name, size, mode: 0o644, uid: 0, gid: 0, mtime: new Date(0) }));
   }
-  yield Buffer.alloc(2 * BLOCK);
+  tar.finalize();
 }
 
 /** @param files below the folder, in the order in which they are written */
-export const packTar = (folder: string, files: readonly string[], path: string): Promise<void> => pipeline(Readable.from(entries(folder, files)), createWriteStream(path));
-
-const damaged = (what: string): TelemetryError => new TelemetryError('TAR_DAMAGED', what, 'abort');
-
-async function block(file: FileHandle, at: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length);
-  const { bytesRead } = await file.read(buffer, 0, length, at);
-  if (bytesRead < length) throw damaged(`The tar file ends at byte ${at + bytesRead}, in the middle of what it holds.`);
-  return buffer;
+export async function packTar(folder: string, files: readonly string[], path: string): Promise<void> {
+  const tar = pack();
+  const filled = fill(tar, folder, files).catch((error: unknown) => {
+    tar.destroy();
+    throw error;
+  });
+  await Promise.all([filled, pipeline(tar, createWriteStream(path))]);
 }
 
-const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
-
-const field = (header: Buffer, from: number, length: number): string => (/^[^\0]*/.exec(header.toString('latin1', from, from + length))?.[0] ?? '').trim();
+const damaged = (what: string): TelemetryError => new TelemetryError('TAR_DAMAGED', what, 'abort');
 
 /** Whether a file is tar by its first header. */
 export async function isTar(path: string): Promise<boolean> {
@@ -75,40 +47,64 @@ export async function isTar(path: string): Promise<boolean> {
   }
 }
 
-async function copyOut(file: FileHandle, at: number, bytes: number, path: string): Promise<void> {
+const foldersOf = (name: string): string[] => name.split('/').slice(0, -1).map((_, index, parts) => parts.slice(0, index + 1).join('/'));
+
+/** @throws TelemetryError for what no bundle has */
+function checkEntry({ name, type, size }: Header, files: ReadonlySet<string>, folders: ReadonlySet<string>, most: number): void {
+  const shown = `'${name.slice(0, 200)}'`;
+  if (type !== 'file') throw damaged(`The tar file holds ${shown}, which is no plain file: a bundle has nothing else.`);
+  if (!BUNDLE_PATH.test(name)) throw damaged(`The tar file holds ${shown}, which is no name of a file inside a bundle.`);
+  if (files.has(name)) throw damaged(`The tar file holds ${shown} twice.`);
+  if (folders.has(name) || foldersOf(name).some((folder) => files.has(folder))) throw damaged(`The tar file holds ${shown}, and a file that is its folder or has it for one.`);
+  if (size > most) throw damaged(`The tar file holds ${shown} of ${size} bytes, which is more than all of the tar file.`);
+  if (files.size >= MOST_FILES) throw damaged(`The tar file holds more than ${MOST_FILES} files, which no bundle has.`);
+}
+
+async function copyOut(entry: AsyncIterable<unknown>, path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const target = await open(path, 'wx');
+  const file = await open(path, 'wx');
   try {
-    for (let done = 0; done < bytes; done += CHUNK) await target.write(await block(file, at + done, Math.min(CHUNK, bytes - done)));
+    for await (const chunk of entry) if (chunk instanceof Uint8Array) await file.writeFile(chunk);
   } finally {
-    await target.close();
+    await file.close();
   }
 }
 
-/** @throws TelemetryError (`TAR_DAMAGED`) saying where */
+/** @throws TelemetryError (`TAR_DAMAGED`) saying what */
 export async function unpackTar(path: string, folder: string): Promise<void> {
-  const file = await open(path);
+  const { size } = await stat(path);
+  const [files, folders] = [new Set<string>(), new Set<string>()];
+  const source = createReadStream(path);
+  const tar = extract();
+  let copying = Promise.resolve();
+  const take = async (header: Header, entry: AsyncIterable<unknown>): Promise<void> => {
+    checkEntry(header, files, folders, size);
+    files.add(header.name);
+    for (const each of foldersOf(header.name)) folders.add(each);
+    await copyOut(entry, join(folder, header.name));
+  };
   try {
-    const { size } = await file.stat();
-    let at = 0;
-    let last = 'its beginning';
-    for (;;) {
-      const header = await block(file, at, BLOCK);
-      if (isZero(header)) break;
-      if (Number.parseInt(field(header, CHECKSUM.from, 8), 8) !== checksumOf(header)) throw damaged(`The header after ${last} (byte ${at}) of the tar file is not as it was written.`);
-      const [name, bytes, kind] = [field(header, 0, NAME_BYTES).replace(/^\.\//, ''), Number.parseInt(field(header, 124, 12), 8), field(header, 156, 1)];
-      at += BLOCK;
-      // Who packed a folder anew may have its folders in it.
-      if (kind === '5') continue;
-      if (!SAFE.test(name) || name.includes('..') || !['0', ''].includes(kind) || !Number.isSafeInteger(bytes)) throw damaged(`The tar file holds '${name}', which no bundle has.`);
-      await copyOut(file, at, bytes, join(folder, name));
-      at += bytes;
-      if (!isZero(await block(file, at, padding(bytes)))) throw damaged(`What fills up the tar file after ${name} (byte ${at}) is not as it was written.`);
-      at += padding(bytes);
-      last = name;
-    }
-    for (; at < size; at += Math.min(CHUNK, size - at)) if (!isZero(await block(file, at, Math.min(CHUNK, size - at)))) throw damaged(`The end of the tar file (after byte ${at}) is not as it was written.`);
+    // By events: who iterates waits for ever where the file ends within an entry.
+    await new Promise<void>((resolve, reject) => {
+      tar.on('entry', (header, entry, goOn) => {
+        entry.on('error', reject);
+        copying = take(header, entry);
+        copying.then(() => goOn(), reject);
+      });
+      tar.once('error', reject);
+      tar.once('finish', resolve);
+      source.once('error', reject);
+      source.pipe(tar);
+    });
+    await copying;
+  } catch (error) {
+    // What the system says has a code: it is no fault of the tar file.
+    if (error instanceof TelemetryError || codeOf(error) !== undefined) throw error;
+    throw damaged(`The tar file can't be read after ${[...files].at(-1) ?? 'its beginning'}: ${messageOf(error)}`);
   } finally {
-    await file.close();
+    source.destroy();
+    tar.destroy();
+    // Nothing is written any more when this returns.
+    await copying.catch(() => undefined);
   }
 }

@@ -128,8 +128,8 @@ export const report = z.object({
   currency: z.string(),
   /** Targets said for the whole question, s; null where the book's hold, or none. */
   slo: z.object({ ttft: measured, tpot: measured }).nullable(),
-  /** Money for the highest mean power of a month, apart from all costs; present where a tariff has it. */
-  demand: z.array(z.object({ site: z.string().nullable(), month: z.string(), peakKw: z.number(), at: z.string(), cost: z.number(), coverage: measured })).optional(),
+  /** Money for the highest mean power of a month, apart from all costs; present where a tariff has it. Null where that power is not known. */
+  demand: z.array(z.object({ site: z.string().nullable(), month: z.string(), peakKw: measured, at: z.string().nullable(), cost: measured, coverage: measured })).optional(),
   coverage: measured,
   /** Of `total`. */
   uncertainty: uncertainty.nullable(),

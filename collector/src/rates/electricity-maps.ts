@@ -50,7 +50,7 @@ export function electricityMaps({ url, tokenFile }: { readonly url: string; read
       const answered = await over.ask({ url: address, headers: { 'auth-token': token }, secrets: [token], shape: answer, signal });
       if (answered.kind === 'failed') return answered;
       const { zone: toldOf, values } = answered.body;
-      if (toldOf !== undefined && toldOf !== zone) return failed('PROVIDER_ANSWER', `tells of zone '${toldOf.slice(0, 50)}' when it is asked for '${zone}'; check zone`);
+      if (toldOf !== undefined && toldOf !== zone) return failed('PROVIDER_ANSWER', `tells of another zone when it is asked for '${zone}'; check zone`);
       return told(values.flatMap(reportedOf), span);
     },
     close: () => over.close(),

@@ -2,8 +2,9 @@
  * Local time of a zone, with its changes to and from daylight saving. Every moment has one local time; a local time may
  * have two moments (when clocks go back) or none (when they go forward).
  */
-import { IANAZone } from 'luxon';
+import { DateTime, IANAZone } from 'luxon';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
+import type { Span } from './pieces.js';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -28,6 +29,19 @@ export function localMoment(zone: string, at: EpochMicros): LocalMoment {
   const local = millis + offsetAt(zone, millis) * MINUTE_MS;
   const date = new Date(local);
   return { date: date.toISOString().slice(0, 10), month: date.getUTCMonth() + 1, weekday: date.getUTCDay() || 7, minute: Math.floor((local - Math.floor(local / DAY_MS) * DAY_MS) / MINUTE_MS) };
+}
+
+/** The first moment of the day of a time, which may be 01:00, or the first of two midnights. */
+function dayBegin(time: DateTime): EpochMicros {
+  const begin = time.startOf('day');
+  const before = begin.minus({ hours: 1 });
+  return epochMicros((before.toISODate() === begin.toISODate() ? before : begin).toMillis() * 1000);
+}
+
+/** The day, week (from Monday) or month that a moment is in, each ending where the next begins: with 23 and 25 hours where clocks change. */
+export function periodAround(per: 'day' | 'week' | 'month', zone: string, at: EpochMicros): Span {
+  const begin = DateTime.fromMillis(Math.floor(at / 1000), { zone }).startOf(per);
+  return { from: dayBegin(begin), to: dayBegin(begin.plus({ [per]: 1 })) };
 }
 
 /** The moments that have this local time, earliest first: none, one or two. @param local as if it were UTC, ms */

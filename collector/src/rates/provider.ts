@@ -7,7 +7,7 @@ import type { Span } from './pieces.js';
 
 /** What was told of a time. */
 export interface Reported extends Span {
-  /** g CO2e per kWh, 0 or more. */
+  /** g CO2e per kWh, from 0 to MOST_GRAMS. */
   readonly grams: number;
   /** By a model of theirs, until they measure it. */
   readonly estimated: boolean;
@@ -17,7 +17,7 @@ export interface Failed {
   readonly kind: 'failed';
   /** Stable and greppable, e.g. `PROVIDER_REFUSES_TOKEN`. */
   readonly code: string;
-  /** For a person, without a secret. */
+  /** For a person, without a secret, so without any word of an answer that a secret may be: a server that is not theirs may answer with what it was sent. */
   readonly reason: string;
   /** How long they want to be left alone. */
   readonly after?: Seconds;
@@ -25,7 +25,7 @@ export interface Failed {
 export interface Told {
   readonly kind: 'told';
   readonly reported: readonly Reported[];
-  /** Values that no grid has (below 0), and which are in no piece. */
+  /** Values that no grid has, and which are in no piece. */
   readonly refused: number;
 }
 
@@ -44,8 +44,11 @@ export type ProviderEntry =
 
 export const nameOf = ({ provider, zone }: ProviderEntry): string => `${provider} ${zone}`;
 
+/** g CO2e per kWh. No grid is far above 1,500 (old lignite); what tells more has another unit, or is broken. */
+export const MOST_GRAMS = 5000;
+
 /** Values that can be used, of times that begin before the end of what was asked. */
 export function told(reported: readonly Reported[], { to }: Span): Told {
-  const usable = reported.filter(({ grams }) => grams >= 0);
+  const usable = reported.filter(({ grams }) => grams >= 0 && grams <= MOST_GRAMS);
   return { kind: 'told', reported: usable.filter(({ from }) => from < to), refused: reported.length - usable.length };
 }

@@ -16,7 +16,7 @@ import { codeOf, messageOf, TelemetryError } from '@joulebook/shared/errors.js';
 import { epochMicros, fromEpochMicros, toIso, type EpochMicros } from '@joulebook/shared/units.js';
 import { z } from 'zod';
 import type { Span } from './pieces.js';
-import { nameOf, type ProviderEntry, type Reported } from './provider.js';
+import { MOST_GRAMS, nameOf, type ProviderEntry, type Reported } from './provider.js';
 import { provided, type Provided } from './provided.js';
 
 /** So many lines that say nothing any more are worth writing the file anew. */
@@ -40,7 +40,7 @@ export interface Shelf {
 
 const time = z.iso.datetime().transform((text) => epochMicros(Date.parse(text) * 1000));
 const line = z.union([
-  z.object({ from: time, to: time, grams: z.number().min(0), estimated: z.boolean() }).refine(({ from, to }) => from < to),
+  z.object({ from: time, to: time, grams: z.number().min(0).max(MOST_GRAMS), estimated: z.boolean() }).refine(({ from, to }) => from < to),
   z.object({ asked: z.tuple([time, time]) }).transform(({ asked: [from, to] }) => ({ asked: { from, to } })),
 ]);
 

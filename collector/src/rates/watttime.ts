@@ -66,8 +66,8 @@ export function wattTime({ url, user, passwordFile, signal: signalType }: Entry,
         return answered;
       }
       const { data, meta } = answered.body;
-      if (meta.region !== undefined && meta.region !== region) return failed('PROVIDER_ANSWER', `tells of region '${meta.region.slice(0, 50)}' when it is asked for '${region}'; check zone`);
-      if (meta.units !== UNITS) return failed('PROVIDER_ANSWER', `tells ${signalType} in '${meta.units.slice(0, 50)}', not in ${UNITS}; name another signal`);
+      if (meta.region !== undefined && meta.region !== region) return failed('PROVIDER_ANSWER', `tells of another region when it is asked for '${region}'; check zone`);
+      if (meta.units !== UNITS) return failed('PROVIDER_ANSWER', `tells ${signalType} in another unit than ${UNITS}; name another signal`);
       const length = meta.data_point_period_seconds * 1e6;
       return told(
         data.flatMap(({ point_time: at, value, imputed_data_used: imputed }) => {

@@ -12,6 +12,7 @@ import { openDuckdb } from '../store/duckdb.js';
 import { batchOf, energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 import { buildReport } from './build.js';
+import { noteLines } from './notes.js';
 import { parseRequest } from './request.js';
 
 let folder: string;
@@ -122,6 +123,16 @@ it('tells the demand of each site and local month apart, at the highest mean pow
   ]);
   expect(total.costs).toBeNull();
   expect((await asked(book, { where: 'deployment=chat' })).demand).toBeUndefined();
+});
+
+it('has no demand for a month with facts that are longer than its interval, and says so', async () => {
+  const book = 'sites:\n  east: { tariff: { price: 1, zone: UTC, demand: { pricePerKw: 10, interval: 15m } } }\n';
+  // Over 30 min it was 1 kW, in all of its first quarter of an hour it would be 2. Ten seconds that reach over the end matter little.
+  await given(moved(energyFact({ joules: 1800e3, site: 'east' }), '2026-05-31T10:00Z', 1800), moved(energyFact({ joules: 900e3, site: 'east' }), '2026-06-01T10:14:55Z'));
+  const report = await asked(book);
+  expect(report.demand).toMatchObject([{ month: '2026-05', peakKw: null, at: null, cost: null, coverage: 1 }, { month: '2026-06', peakKw: 1, cost: 10 }]);
+  expect(report.flags.find(({ code }) => code === 'DEMAND_TOO_COARSE')?.detail).toMatch(/^Demand of east in 2026-05:.*15 min/);
+  expect(noteLines(report).join()).toContain('Demand of east in 2026-05: –');
 });
 
 describe('useful tokens', () => {

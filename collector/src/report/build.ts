@@ -90,10 +90,12 @@ const resolutionFlags = (resolution: Resolution | undefined): Flag[] => [
 ];
 
 /** What is null of worth in the whole, and why, where no row can say it. */
-function doubtFlags({ untold, untimed }: Doubts, { carbonGrams, carbonGramsMarket, flags, joules }: Row): Flag[] {
+function doubtFlags({ untold, untimed }: Doubts, { carbonGrams, carbonGramsMarket, flags, joules }: Row, { sites }: Book): Flag[] {
   const isPart = flags.some(({ code }) => code === 'INTENSITY_PARTLY_KNOWN');
+  // Of what nobody is to tell, nothing is missing.
+  const isMarketSaid = [...sites.values()].some(({ steady }) => steady.market === 'changes');
   return [
-    ...(untold.length > 0 && !isPart && joules !== null && (carbonGrams === null || carbonGramsMarket === null) ? [{ code: 'INTENSITY_NOT_TOLD', detail: `${untold.join(', ')} told nothing of this time, so there is no carbon; a collector with this book asks again, and its log says why it has no answer.` }] : []),
+    ...(untold.length > 0 && !isPart && joules !== null && (carbonGrams === null || (carbonGramsMarket === null && isMarketSaid)) ? [{ code: 'INTENSITY_NOT_TOLD', detail: `${untold.join(', ')} told nothing of this time, so there is no carbon; a collector with this book asks again, and its log says why it has no answer.` }] : []),
     ...(untimed && joules !== null ? [{ code: 'WORTH_NEEDS_TIME', detail: 'Runs without a start are in this: when they drew is not known, so what changes over time (prices, PUE, intensities) is not known for them. Say one with --price, --pue or --carbon.' }] : []),
   ];
 }
@@ -179,7 +181,7 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
     ...meanWorth(terms.worth, total),
     currency: book.currency,
     slo: request.slo ? { ttft: request.slo.ttft ?? null, tpot: request.slo.tpot ?? null } : null,
-    ...(demand && { demand }),
+    ...(demand && { demand: [...demand.charges] }),
     coverage: total.coverage,
     uncertainty: total.uncertainty,
     methods: methodsOf(perMethod),
@@ -192,9 +194,10 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
       ...(await notMeasuredFlags(store, request, await store.labels())),
       ...(await missingBatches(store, { where: request.where, from, to })),
       ...basisFlags(request),
+      ...(demand?.flags ?? []),
       ...(byTenant && boundary !== null ? [ALLOCATED] : []),
       ...total.flags,
-      ...doubtFlags(valuation.doubts, total),
+      ...doubtFlags(valuation.doubts, total, book),
       ...(boundaries?.flags ?? []),
       ...own.flags,
       ...(await unmeteredDeployments(store, request, question, boundary)),

@@ -41,12 +41,15 @@ const flagOf = ({ flags }: Pick<Report, 'flags'>, code: string): string | undefi
 
 it('is each joule at what was told of its time; the last value stands in for a day and says how old it is; beyond that nothing is known', async () => {
   const { store } = await begin();
-  await store.append(given(1, -3, -1));
+  // Of before anything was told there are facts, and no energy.
+  await store.append(batchOf([...[-3, -1].map(kwhAt), { ...energyFact({ joules: 0 }), from: kwhAt(-300).from, to: kwhAt(-300).to }], { sequence: 1 }));
   await vi.waitFor(async () => expect((await asked()).total.carbonGrams).not.toBeNull(), { timeout: 10_000, interval: 50 });
   const first = await asked();
   expect(first.total.carbonGrams).toBeCloseTo(1.5 * (400 + 200), 6);
   expect(flagOf(first.total, 'INTENSITY_ESTIMATED')).toMatch(/^For 50 % of the energy/);
   expect(flagOf(first.total, 'INTENSITY_STALE')).toBeUndefined();
+  // No market was ever asked for.
+  expect([first.total.carbonGramsMarket, flagOf(first, 'INTENSITY_NOT_TOLD')]).toEqual([null, undefined]);
   fake.instead = (_request, response) => json(response, {}, 500);
 
   await store.append(given(2, 2));

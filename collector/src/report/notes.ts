@@ -40,6 +40,6 @@ function resolutionLine({ resolution = [] }: Report): string[] {
 }
 
 const demandLines = ({ demand = [], currency }: Report): string[] =>
-  demand.map(({ site, month, peakKw, at, cost, coverage }) => `Demand of ${printable(site ?? '(no site)')} in ${month}: ${figure(peakKw)} kW at ${at}, ${figure(cost)} ${currency}, in no cost above (coverage ${percent(coverage)}).`);
+  demand.map(({ site, month, peakKw, at, cost, coverage }) => `Demand of ${printable(site ?? '(no site)')} in ${month}: ${at === null ? '–' : `${figure(peakKw)} kW at ${at}, ${figure(cost)} ${currency}`}, in no cost above (coverage ${percent(coverage)}).`);
 
 export const noteLines = (report: Report): string[] => [...methodLine(report), ...errorLine(report), ...boundaryLines(report), ...demandLines(report), ...resolutionLine(report)];

@@ -112,8 +112,9 @@ export function filters<Name extends string>(reading: Reading<Name>, option: Nam
 }
 
 function filterValue<Name extends string>(reading: Reading<Name>, option: Name, wanted: Key, text: string): string | undefined {
-  if (!isBandKey(wanted)) return text;
-  return parseBand(wanted, text) ?? reading.fault(option, `'${text}' is no ${wanted}; write a band as a report shows it (512–1023), or a number in it`);
+  if (isBandKey(wanted)) return parseBand(wanted, text) ?? reading.fault(option, `'${text}' is no ${wanted}; write a band as a report shows it (512–1023), or a number in it`);
+  // A label may be empty; names are not, so that this would keep nothing.
+  return text === '' && typeof wanted === 'string' ? reading.fault(option, `'${wanted}=' names no ${wanted}; ask ${reading.prefix}by ${wanted} to see what carries none`) : text;
 }
 
 /** A request runs on several GPUs at once, and its facts say what it drew on all of them. */

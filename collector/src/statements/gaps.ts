@@ -59,9 +59,11 @@ async function devicesByNode(store: Store, where: readonly Filter[], { from, to 
 }
 
 /** @param before nodes that were seen then are owed for, too */
-export async function gapsOf(store: Store, filters: readonly Filter[], boundary: Boundary | null, window: Span, before: Span): Promise<NodeGaps> {
+export async function gapsOf(store: Store, filters: readonly Filter[], boundary: Boundary | null, asked: Span, before: Span): Promise<NodeGaps> {
   if (boundary === null) return { gaps: [], besidesSeconds: 0, silent: [] };
   const where = [...filters, inBoundary(boundary)];
+  // Where facts are no longer kept whole hours are summed, from another beginning than was asked: those are owed for.
+  const window = { ...asked, ...(await store.resolution?.({ kind: 'booked', by: [], step: STEP, where, ...asked }))?.moved };
   const here = await devicesByNode(store, where, window);
   const known = new Map([...(await devicesByNode(store, where, before)), ...here]);
   const all: Gaps[] = [];

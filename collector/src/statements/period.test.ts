@@ -9,6 +9,11 @@ it.each([
   ['Europe/Berlin', '2026-10', '2026-09-30T22:00:00.000Z', '2026-10-31T23:00:00.000Z'],
   ['Europe/Berlin', '2026-03', '2026-02-28T23:00:00.000Z', '2026-03-31T22:00:00.000Z'],
   ['America/New_York', '2026-11', '2026-11-01T04:00:00.000Z', '2026-12-01T05:00:00.000Z'],
+  // Begins at 01:00, as clocks go forward at midnight.
+  ['America/Asuncion', '2023-10', '2023-10-01T04:00:00.000Z', '2023-11-01T03:00:00.000Z'],
+  // Has two midnights at its end, and the month after begins with the first of them.
+  ['America/Havana', '2026-10', '2026-10-01T04:00:00.000Z', '2026-11-01T04:00:00.000Z'],
+  ['America/Havana', '2026-11', '2026-11-01T04:00:00.000Z', '2026-12-01T05:00:00.000Z'],
   ['Asia/Kolkata', '2026-10', '2026-09-30T18:30:00.000Z', '2026-10-31T18:30:00.000Z'],
 ])('a month of %s begins and ends by its clocks: %s', (zone, month, from, to) => {
   expect(iso(monthIn(zone, month))).toEqual([from, to]);

@@ -6,6 +6,7 @@
 import { DateTime } from 'luxon';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { DEFAULT_SITE, type Book } from '../book/book.js';
+import { periodAround } from '../rates/local-time.js';
 import type { Span } from '../rates/pieces.js';
 
 const micros = (time: DateTime): EpochMicros => epochMicros(time.toMillis() * 1000);
@@ -17,17 +18,17 @@ export const zoneOf = ({ sites }: Pick<Book, 'sites'>, site: string | null): str
 /** `2026-10`; undefined where the text is no month. */
 export function monthIn(zone: string, text: string): Span | undefined {
   const begin = /^\d{4}-\d\d$/.test(text) ? DateTime.fromISO(text, { zone }) : undefined;
-  return begin?.isValid === true && begin.year >= 1970 ? { from: micros(begin), to: micros(begin.plus({ months: 1 })) } : undefined;
+  return begin?.isValid === true && begin.year >= 1970 ? periodAround('month', zone, micros(begin)) : undefined;
 }
 
 /** `2026-W46`, Monday to Sunday as in ISO 8601; undefined where the text is no week. */
 export function weekIn(zone: string, text: string): Span | undefined {
   const begin = /^\d{4}-W\d\d$/.test(text) ? DateTime.fromISO(text, { zone }) : undefined;
-  return begin?.isValid === true && begin.year >= 1970 ? { from: micros(begin), to: micros(begin.plus({ weeks: 1 })) } : undefined;
+  return begin?.isValid === true && begin.year >= 1970 ? periodAround('week', zone, micros(begin)) : undefined;
 }
 
 /** Of the same zone. */
-export const weekBefore = (zone: string, { from }: Span): Span => ({ from: micros(local(from, zone).minus({ weeks: 1 })), to: from });
+export const weekBefore = (zone: string, { from }: Span): Span => ({ from: periodAround('week', zone, epochMicros(from - 1)).from, to: from });
 export const monthBefore = (zone: string, { from }: Span): Span => ({ from: micros(local(from, zone).minus({ months: 1 })), to: from });
 
 /** The last one that was over at that time. */

@@ -53,7 +53,7 @@ const titleOf = ({ period, sites }: MonthlyStatement): string => `Sustainability
 const minuteText = (time: string): string => time.replace(/:00\.000Z$/, 'Z');
 const rangeOf = ({ localFrom, localTo, zone }: SiteStatement): string => `${localFrom} to ${localTo} (${zone})`;
 const hours = (seconds: number): string => `${figure(seconds / 3600)} h`;
-const demandText = ({ month, peakKw, at, cost }: NonNullable<SiteStatement['demand']>[number], currency: string): string => `${month}: ${figure(peakKw)} kW at ${minuteText(at)}, ${figure(cost)} ${currency}, in no cost above.`;
+const demandText = ({ month, peakKw, at, cost }: NonNullable<SiteStatement['demand']>[number], currency: string): string => `${month}: ${at === null ? 'not known' : `${figure(peakKw)} kW at ${minuteText(at)}, ${figure(cost)} ${currency}`}, in no cost above.`;
 const flagsOf = ({ flags }: SiteStatement): string[] => [...new Set(flags.map(flagLine))];
 /** Of a page for people; CSV counts them and JSON has all. */
 const MOST_GAPS = 100;
@@ -118,7 +118,11 @@ export const monthlyHtml = (statement: MonthlyStatement): string =>
 
 const figuresOf = (each: Line) => COLUMN_NAMES.map((name) => each[name]);
 const codesOf = ({ flags }: Pick<Line, 'flags'>): string => [...new Set(flags.map(({ code }) => code))].join(' ');
-const demandOf = ({ demand = [] }: SiteStatement): (number | null)[] => (demand.length === 0 ? [null, null] : [Math.max(...demand.map(({ peakKw }) => peakKw)), demand.reduce((sum, { cost }) => sum + cost, 0)]);
+/** The highest, and all of the money; of what is not known in part neither is. */
+function demandOf({ demand = [] }: SiteStatement): (number | null)[] {
+  const known = demand.flatMap(({ peakKw, cost }) => (peakKw === null || cost === null ? [] : [{ peakKw, cost }]));
+  return known.length === 0 || known.length < demand.length ? [null, null] : [Math.max(...known.map(({ peakKw }) => peakKw)), known.reduce((sum, { cost }) => sum + cost, 0)];
+}
 
 /** A line of each site, then of its models. */
 export function monthlyCsv({ period, currency, sites }: MonthlyStatement): string {

@@ -29,7 +29,7 @@ export const cut = z.object({
 });
 export type Cut = z.infer<typeof cut>;
 
-const week = z.object({ week: z.string(), from: z.string(), to: z.string(), joules: z.number().nullable(), outputTokens: z.number().nullable(), usefulTokens: z.number().nullable(), cost: z.number().nullable(), coverage: z.number().nullable() });
+const week = z.object({ week: z.string(), from: z.string(), to: z.string(), joules: z.number().nullable(), outputTokens: z.number().nullable(), usefulTokens: z.number().nullable(), /** All-in where both weeks have it, else that of energy. */ cost: z.number().nullable(), coverage: z.number().nullable() });
 
 export const weeklyReview = z.object({
   statement: z.literal('weekly'),

@@ -54,6 +54,19 @@ it('goes on where it was killed, from the statement that is there', async () => 
   expect(await readFile(path, 'utf8')).toBe(before);
 });
 
+it('says of a broken statement which file it is, and how to have it made anew', async () => {
+  const path = join(folder, 'made', 'monthly-2026-01.json');
+  await names('2026-02-02T06:00Z');
+  for (const text of ['{"statement":"mon', '{"statement":"monthly"}']) {
+    await writeFile(path, text);
+    failures = [];
+    await names('2026-02-03T06:00Z');
+    expect(failures).toEqual([[{ statement: 'monthly-2026-01', error: expect.stringContaining(`${path} is no statement`) as unknown }, expect.anything()]]);
+  }
+  await rm(path);
+  expect(await names('2026-02-03T06:00Z')).toEqual(['monthly-2026-01.json']);
+});
+
 it('two collectors with one folder write each file once, and leave nothing half', async () => {
   const written = (await Promise.all([names('2026-02-02T06:00Z'), names('2026-02-02T06:00Z')])).flat();
   expect(written.toSorted()).toEqual([...new Set(written)].toSorted());

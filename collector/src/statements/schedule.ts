@@ -59,12 +59,20 @@ async function appear(path: string, text: string): Promise<boolean> {
 
 const readText = (path: string): Promise<string | undefined> => readFile(path, 'utf8').catch((error: unknown) => (codeOf(error) === 'ENOENT' ? undefined : Promise.reject(error)));
 
+function parsed(path: string, text: string): Statement {
+  try {
+    return either.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new TelemetryError('STATEMENT_DAMAGED', `${path} is no statement. Move it away, and what was rendered from it: then it is made anew, of the facts that there are now.`, 'abort', { cause });
+  }
+}
+
 async function write(folder: string, name: string, make: () => Promise<Statement>): Promise<string[]> {
   const path = (format: string): string => join(folder, `${name}.${format}`);
   const written: string[] = [];
   if ((await readText(path('json'))) === undefined && (await appear(path('json'), renderStatement(await make(), 'json')))) written.push(path('json'));
   // Whoever wrote it.
-  const statement = either.parse(JSON.parse((await readText(path('json'))) ?? ''));
+  const statement = parsed(path('json'), (await readText(path('json'))) ?? '');
   for (const format of RENDERED) if ((await readText(path(format))) === undefined && (await appear(path(format), renderStatement(statement, format)))) written.push(path(format));
   return written;
 }

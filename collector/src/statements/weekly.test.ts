@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Slice } from '@joulebook/shared/slice.js';
 import { epochMicros, seconds } from '@joulebook/shared/units.js';
-import { EMPTY_BOOK } from '../book/book.js';
+import { EMPTY_BOOK, type Book } from '../book/book.js';
 import { openDuckdb } from '../store/duckdb.js';
 import { batchOf, energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
@@ -31,7 +31,7 @@ async function given(week: keyof typeof WEEKS, served: readonly Served[], withRe
     ...(withRequests ? [moved(requestsFact({ deployment, labels, outputTokens: tokens }))] : []),
   ]), { sequence: (sequence += 1) }));
 }
-const asked = (said: Partial<WeeklyQuestion> = {}) => weeklyReviewOf(store, EMPTY_BOOK, { week: '2026-W46', zone: 'UTC', site: undefined, boundary: undefined, ...said });
+const asked = (said: Partial<WeeklyQuestion> = {}, book: Book = EMPTY_BOOK) => weeklyReviewOf(store, book, { week: '2026-W46', zone: 'UTC', site: undefined, boundary: undefined, ...said });
 
 it('tells by deployment and by label what moved the figure, largest first, and all of it', async () => {
   await given('2026-W45', [{ deployment: 'chat', labels: { quantization: 'fp16' }, joules: 1000, tokens: 1000 }, { deployment: 'code', joules: 500, tokens: 1000 }]);
@@ -68,6 +68,22 @@ it('without requests reviews joules per token; numbers below zero stay numbers i
   const review = await asked();
   expect(review).toMatchObject({ figure: 'joulesPerToken', change: -1 });
   expect(renderStatement(review, 'csv').trim().split('\n').at(-1)).toMatch(/,-1$/);
+});
+
+it('tells costs of both weeks in the same terms, and where a label changed altogether', async () => {
+  await given('2026-W45', [{ deployment: 'chat', labels: { release: 'r1' }, joules: 3.6e6, tokens: 1000 }, { deployment: 'code', labels: { release: 'r1' }, joules: 3.6e6, tokens: 1000 }]);
+  await given('2026-W46', [{ deployment: 'chat', labels: { release: 'r2' }, joules: 3.6e6, tokens: 1000 }, { deployment: 'code', labels: { release: 'r1' }, joules: 3.6e6, tokens: 900 }, { deployment: 'code', labels: { release: 'r2' }, joules: 3.6e5, tokens: 100 }]);
+  const perHour = { item: 'gpu' as const, perGpuHour: 3, where: { release: ['r2'] } };
+  const review = await asked({ price: 0.5 }, { ...EMPTY_BOOK, costs: [perHour] });
+  expect([review.figure, review.before.cost, review.after.cost]).toEqual(['energyCostPerUsefulToken', 1, expect.closeTo(1.05, 12)]);
+  expect(review.flags.filter(({ code }) => /^(COST|LABEL)/.test(code)).map(({ code, detail }) => `${code} ${detail}`)).toEqual([
+    'COST_OF_ENERGY_ALONE There is no all-in cost of 2026-W45 (no entry of the book fits it, or not all of it is known): cost is that of energy in both weeks.',
+    "LABEL_REPLACED 'release' changed altogether in chat: no value of it is in both weeks, so there is no mix to compare; the effects of its old and new values together are what the change did, as by deployment.",
+  ]);
+  const all = await asked({ price: 0.5 }, { ...EMPTY_BOOK, costs: [{ ...perHour, where: {} }] });
+  // 20 s and 30 s of GPUs.
+  expect([all.before.cost, all.after.cost]).toEqual([expect.closeTo(1 + 60 / 3600, 12), expect.closeTo(1.05 + 90 / 3600, 12)]);
+  expect(all.flags.map(({ code }) => code)).not.toContain('COST_OF_ENERGY_ALONE');
 });
 
 it('names the week that has nothing to compare', async () => {

@@ -60,8 +60,18 @@ function cutOf(figure: Figure, by: readonly string[], before: Report, after: Rep
 /** A label that no deployment has two values of tells nothing that deployments do not. */
 const dividesMore = ({ groups }: Cut): boolean => new Set(groups.map(({ group }) => group['deployment'])).size < groups.length;
 
-const weekOf = (name: string, span: Span, { total }: Report): WeeklyReview['before'] => ({
-  week: name, from: formatTime(span.from), to: formatTime(span.to), joules: total.joules, outputTokens: total.tokens.output, usefulTokens: total.tokens.useful, cost: total.allInCost ?? total.energyCost, coverage: total.coverage,
+/** Deployments that served in both weeks, and with no value of the label in both. */
+function replacedIn({ groups }: Cut): string[] {
+  const names = [...new Set(groups.map(({ group }) => group['deployment'] ?? null))];
+  return names.flatMap((name) => {
+    const own = groups.filter(({ group }) => (group['deployment'] ?? null) === name);
+    const served = ([before, after]: [boolean, boolean]): boolean => own.some(({ share }) => share[0] > 0 === before && share[1] > 0 === after);
+    return served([true, false]) && served([false, true]) && !served([true, true]) ? [name ?? '(none)'] : [];
+  });
+}
+
+const weekOf = (name: string, span: Span, { total }: Report, cost: 'allInCost' | 'energyCost'): WeeklyReview['before'] => ({
+  week: name, from: formatTime(span.from), to: formatTime(span.to), joules: total.joules, outputTokens: total.tokens.output, usefulTokens: total.tokens.useful, cost: total[cost], coverage: total.coverage,
 });
 const nameOf = (zone: string, { from }: Span): string => DateTime.fromMillis(from / 1000, { zone }).toFormat("kkkk-'W'WW");
 
@@ -93,6 +103,14 @@ export async function weeklyReviewOf(plain: Store, book: Book, question: WeeklyQ
   const valueOf = ({ total }: Report): number => amountsOf(figure, total).amount / amountsOf(figure, total).tokens;
   const value: [number, number] = [valueOf(first), valueOf(last)];
   const flags = new Map([...first.flags, ...last.flags].map((each) => [`${each.code} ${each.detail}`, each]));
+  // Side by side they are only of use in the same terms.
+  const withoutAllIn = [[nameOf(zone, before), first] as const, [week, last] as const].flatMap(([name, { total }]) => (total.allInCost === null ? [name] : []));
+  const cost = withoutAllIn.length === 0 ? 'allInCost' : 'energyCost';
+  if (withoutAllIn.length === 1) flags.set('cost', { code: 'COST_OF_ENERGY_ALONE', detail: `There is no all-in cost of ${withoutAllIn.join('')} (no entry of the book fits it, or not all of it is known): cost is that of energy in both weeks.` });
+  for (const cut of cuts.slice(1)) {
+    const [label = '', names] = [cut.by.at(-1), replacedIn(cut)];
+    if (names.length > 0) flags.set(`replaced ${label}`, { code: 'LABEL_REPLACED', detail: `'${label}' changed altogether in ${names.join(', ')}: no value of it is in both weeks, so there is no mix to compare; the effects of its old and new values together are what the change did, as by deployment.` });
+  }
   if (labels.length > MOST_LABELS) flags.set('labels', { code: 'LABELS_NOT_SHOWN', detail: `Of ${labels.length} labels the first ${MOST_LABELS} by name are looked at.` });
-  return { statement: 'weekly', week, zone, boundary: last.boundary, currency: last.currency, figure, unit: FIGURES[figure].unit, before: weekOf(nameOf(zone, before), before, first), after: weekOf(week, after, last), value, change: value[1] - value[0], cuts, flags: [...flags.values()] };
+  return { statement: 'weekly', week, zone, boundary: last.boundary, currency: last.currency, figure, unit: FIGURES[figure].unit, before: weekOf(nameOf(zone, before), before, first, cost), after: weekOf(week, after, last, cost), value, change: value[1] - value[0], cuts, flags: [...flags.values()] };
 }

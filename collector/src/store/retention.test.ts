@@ -14,8 +14,11 @@ import type { Batch } from '@joulebook/shared/batch.js';
 import { TelemetryError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
 import { epochMicros, instant, seconds } from '@joulebook/shared/units.js';
+import { EMPTY_BOOK } from '../book/book.js';
+import { always } from '../rates/pieces.js';
 import { buildReport } from '../report/build.js';
 import { parseRequest } from '../report/request.js';
+import { gapsOf } from '../statements/gaps.js';
 import { openDuckdbFile } from './duckdb-file.js';
 import { at, batchOf, energyFact, iso, tokensFact } from './sample-facts.js';
 import { inBoundary, type FactKind, type SumQuery } from './store.js';
@@ -154,6 +157,22 @@ const flagsOf = async (store: EmbeddedStore, from: number, to: number): Promise<
 };
 
 describe('a report over time of which parts are gone', () => {
+  it('has no demand over intervals that are finer than what is left, and no gaps at ends in the middle of an hour', async () => {
+    const store = await open(':memory:');
+    const hours = [0, 1, 2].map((hour) => energyFact({ boundary: 'server', from: hour * HOUR, to: (hour + 1) * HOUR, seconds: seconds(HOUR) }));
+    await store.append(batchOf([ten(0), ten(1000), ten(2000), ...hours, ten(2.5 * DAY)]));
+    const nothing = always(null);
+    const demand = { pricePerKw: 1, intervalSeconds: 900, zone: 'UTC' };
+    const rates = { period: nothing, price: nothing, pue: always(1), location: nothing, market: nothing, doubt: nothing, steady: { price: null, pue: 1, location: null, market: null }, demand, zone: null };
+    const asked = async () => (await buildReport(store, parseRequest({}, {}, ''), '', { ...EMPTY_BOOK, sites: new Map([['default', rates]]) })).demand?.map(({ peakKw }) => peakKw);
+    expect(await asked()).toEqual([expect.closeTo(100 / 900 / 1000, 12)]);
+    await store.retain(POLICY);
+    expect(await asked()).toEqual([null]);
+    const window = { from: at(HOUR / 2), to: at(2.5 * HOUR) };
+    expect(await gapsOf(store, [], 'server', window, window)).toEqual({ gaps: [], besidesSeconds: 0, silent: [] });
+    await store.close();
+  });
+
   it('says what was summed instead of what was asked', async () => {
     const store = await open(':memory:');
     await store.append(batchOf([ten(0), ten(1.5 * DAY), ten(2.5 * DAY)]));

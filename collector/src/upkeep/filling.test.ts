@@ -115,7 +115,7 @@ it('says once that intensities are below 0, and that a zone has none', async () 
   fake.gramsOf = (from) => (from === NOW - 5 * HOUR ? -1 : 300);
   await begun();
   await again(HOUR / 4);
-  expect(lines).toEqual([{ level: 'warn', code: 'INTENSITY_BELOW_ZERO', message: expect.any(String) as unknown }]);
+  expect(lines).toEqual([{ level: 'warn', code: 'INTENSITY_OUT_OF_BOUNDS', message: expect.any(String) as unknown }]);
   expect((await grams()).has(-5)).toBe(false);
   fake.instead = (_request, response) => json(response, { history: [] });
   await again(HOUR);

@@ -13,7 +13,7 @@ import { epochMicros, toEpochMicros, type EpochMicros } from '@joulebook/shared/
 import type { Metrics, Sample } from '../ingest/metrics.js';
 import { electricityMaps } from '../rates/electricity-maps.js';
 import type { Span } from '../rates/pieces.js';
-import { nameOf, type Failed, type Provider, type ProviderEntry } from '../rates/provider.js';
+import { MOST_GRAMS, nameOf, type Failed, type Provider, type ProviderEntry } from '../rates/provider.js';
 import type { Series, Shelf } from '../rates/shelf.js';
 import { wattTime } from '../rates/watttime.js';
 import type { CollectorSettings } from '../settings.js';
@@ -122,7 +122,7 @@ export function fillRates({ entries, shelf, settings, metrics, log, clock }: Fil
     if (record.code !== undefined) log.info({ provider: nameOf(source.entry), time: part, failures: record.failures }, `${nameOf(source.entry)} answers again`);
     Object.assign(record, account());
     source.lastSuccess = clock.wall();
-    if (refused > 0 && !source.refusedTold.has(part)) log.warn({ code: 'INTENSITY_BELOW_ZERO', provider: nameOf(source.entry), values: refused }, `${nameOf(source.entry)} tells intensities below 0, which no grid has: they are left out, and their time is not known`);
+    if (refused > 0 && !source.refusedTold.has(part)) log.warn({ code: 'INTENSITY_OUT_OF_BOUNDS', provider: nameOf(source.entry), values: refused }, `${nameOf(source.entry)} tells intensities below 0 or above ${MOST_GRAMS} g/kWh, which no grid has: they are left out, and their time is not known`);
     if (refused > 0) source.refusedTold.add(part);
     else source.refusedTold.delete(part);
   }

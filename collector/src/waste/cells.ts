@@ -87,7 +87,8 @@ export async function devicesIn(store: Store, { where, from, to, keys, step, wei
     const place = [said('node'), said('device')];
     const known = devices.get(JSON.stringify(place)) ?? { place, steps: new Map<EpochMicros, Entry[]>() };
     devices.set(JSON.stringify(place), known);
-    const kept = where.every(({ key, values }) => values.includes(said(keyName(key)) ?? ''));
+    // As in a report: what has no value is kept by none.
+    const kept = where.every(({ key, values }) => values.some((value) => value === said(keyName(key))));
     const entry: Entry = { said, phase, sum, weighed: weighed.get(identity(sum)), kept };
     const entries = known.steps.get(sum.step);
     if (entries) entries.push(entry);

@@ -55,3 +55,5 @@ export const NEEDS = [
   { kind: 'throttledByHeat', gauges: [GAUGES.throttledByHeat] },
 ] as const satisfies readonly { readonly kind: Kind; readonly gauges: readonly string[] }[];
 export const HOW_TO_COLLECT = 'To see them, let agents read NVIDIA GPUs with nvml, nvidia-smi or dcgmi, which tell all of it; or give dcgm-exporter a list of counters with DCGM_FI_DEV_FB_USED, DCGM_FI_DEV_GPU_UTIL, DCGM_FI_DEV_SM_CLOCK, DCGM_FI_DEV_MAX_SM_CLOCK and DCGM_FI_DEV_CLOCK_THROTTLE_REASONS.';
+
+export const OUTPUT_NOT_TOLD = { code: 'WASTED_OUTPUT_NOT_TOLD', detail: 'What output of no use took is told of all GPUs of a deployment together, not of single devices or nodes: ask without a filter by device or node, e.g. by deployment.' } as const;

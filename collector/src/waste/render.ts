@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import { count, figure, flagLine, printable } from '../report/columns.js';
 import { html, type Markup } from '../report/html.js';
 import type { Finding, Waste } from './answer.js';
-import { ABOUT, HOW_TO_COLLECT } from './kinds.js';
+import { ABOUT, HOW_TO_COLLECT, OUTPUT_NOT_TOLD } from './kinds.js';
 
 /** The JSON has all of them. */
 const MOST_FINDINGS = 40;
@@ -58,10 +58,10 @@ export function renderWaste(waste: Waste): string {
   ].join('\n');
 }
 
-/** Of a page that shows a report of the same facts: their reservations stand there. */
+/** Of a page that shows a report of the same facts: their reservations stand there, but for that of waste alone. */
 export function wasteSection(waste: Waste): Markup {
   const columns = columnsOf(waste);
-  const lines = [...moreLine(waste), ...remedyLines(waste), ...notSeenLines(waste)];
+  const lines = [...moreLine(waste), ...remedyLines(waste), ...notSeenLines(waste), ...waste.flags.filter(({ code }) => code === OUTPUT_NOT_TOLD.code).map(flagLine)];
   const table = html`<table><caption>${accountLine(waste)}</caption><thead><tr>${columns.map(({ head, numeric: isNumeric }) => html`<th scope="col" class="${isNumeric ? 'number' : 'name'}">${head}</th>`)}</tr></thead>
 <tbody>${waste.findings.slice(0, MOST_FINDINGS).map((finding) => html`<tr>${columns.map(({ numeric: isNumeric, cell }) => html`<td class="${isNumeric ? 'number' : 'name'}">${cell(finding)}</td>`)}</tr>`)}</tbody></table>`;
   return html`<section aria-label="Waste"><h2>Waste</h2>${waste.findings.length === 0 ? html`<p>${accountLine(waste)} No waste was found.</p>` : table}<ul>${lines.map((line) => html`<li>${line}</li>`)}</ul></section>`;

@@ -11,6 +11,7 @@ import { openDuckdb } from '../store/duckdb.js';
 import { at, batchOf, energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 import type { Finding, Waste } from './answer.js';
+import { wasteSection } from './render.js';
 import { parseWaste } from './request.js';
 import { findWaste } from './waste.js';
 
@@ -178,7 +179,21 @@ describe('output of no use', () => {
     expect([failed.tokens, failed.requests, failed.energyCost, failed.carbonGrams]).toEqual([30, 1, expect.closeTo(270 / 3.6e6, 15), expect.closeTo(27_000 / 3.6e6, 12)]);
     expect(found.findings.find(({ kind }) => kind === 'failed')?.group).toEqual({ deployment: 'chat', node: null, device: null });
     expect(found.account).toEqual({ joules: 1000, serving: 900, idle: 100, unknown: 0, wastedOutput: 360 });
+    // What a request draws is told of all its GPUs together, and of one node where its deployment may be on several.
+    for (const where of ['device=GPU-0', 'node=node-1']) {
+      const ofOne = await asked({ slo: 'ttft=2s', price: '1', where });
+      expect([kindsOf(ofOne), ofOne.account.wastedOutput]).toEqual([{ idleLoaded: 100 }, null]);
+      expect(ofOne.flags.map(({ code }) => code)).toContain('WASTED_OUTPUT_NOT_TOLD');
+      expect(String(wasteSection(ofOne))).toContain('WASTED_OUTPUT_NOT_TOLD');
+    }
+    expect(found.flags.map(({ code }) => code)).not.toContain('WASTED_OUTPUT_NOT_TOLD');
   });
+});
+
+it('keeps what has the value, and not what has none', async () => {
+  await given({ ...drawn(0, 100), labels: { rack: '' } }, { ...drawn(1, 100), labels: { rack: 'a' } }, drawn(2, 100));
+  expect((await asked({ where: 'rack=' })).account.joules).toBe(1000);
+  expect(() => parseWaste({ where: ['deployment='] }, {}, '--')).toThrow("--where: 'deployment=' names no deployment");
 });
 
 const entry = fc.record({

@@ -21,7 +21,7 @@ import { divides, inBoundary, type Extent, type Store } from '../store/store.js'
 import type { Finding, Waste } from './answer.js';
 import { devicesIn, stepFor, type Device, type Entry } from './cells.js';
 import { idleKinds } from './idle.js';
-import { ABOUT, KINDS, NEEDS, type IdleKind, type Kind } from './kinds.js';
+import { ABOUT, KINDS, NEEDS, OUTPUT_NOT_TOLD, type IdleKind, type Kind } from './kinds.js';
 import { wastedOutput } from './output.js';
 import { NO_AMOUNTS, sumOf, tally, type Prices, type Tally } from './tally.js';
 import { missingOf, throttlingOf, type Output, type Throttled } from './throttling.js';
@@ -111,10 +111,14 @@ function findingOf(own: readonly Throttled[], places: Places, missing: ReturnTyp
   };
 }
 
+/** What a request draws is told of all GPUs of its deployment together, so of one of them, or of a node, nothing is. */
+const isOnePlace = ({ where }: ReportRequest): boolean => where.some(({ key }) => key === 'device' || key === 'node');
+
 /** Undefined where no request is told. By what requests can be told by: they have neither a GPU nor, in a deployment of several nodes, all of them. */
 async function outputOf({ store, request, book }: Asking, prefix: '--' | ''): Promise<readonly Finding[] | undefined> {
+  if (isOnePlace(request)) return undefined;
   const by = request.by.filter((key) => key !== 'device' && key !== 'node' && divides('requests', key));
-  const where = [...request.where.filter(({ key }) => key !== 'device'), { key: 'phase' as const, values: SERVING }];
+  const where = [...request.where, { key: 'phase' as const, values: SERVING }];
   const { rows } = await buildReport(store, { ...request, by, where }, prefix, book);
   const names = request.by.map(keyName);
   if (rows.every(({ spending }) => spending === null)) return undefined;
@@ -148,7 +152,7 @@ function accountOf(devices: readonly Device[], idle: ReadonlyMap<Entry, IdleKind
 export async function findWaste(kept: Store, request: ReportRequest, prefix: '--' | '', book: Book = EMPTY_BOOK): Promise<Waste> {
   const store = remembering(kept);
   const whole = await buildReport(store, { ...request, by: [], where: request.where }, prefix, book);
-  const told = { from: whole.from, to: whole.to, currency: whole.currency, flags: whole.flags };
+  const told = { from: whole.from, to: whole.to, currency: whole.currency, flags: isOnePlace(request) ? [...whole.flags, OUTPUT_NOT_TOLD] : whole.flags };
   const scope = { where: [inBoundary('gpu'), ...request.where.filter(({ key }) => key === 'site')], from: request.from, to: request.to };
   const gpus = await store.sum({ kind: 'booked', by: ['node', 'device'], ...scope });
   const facts = hull(gpus);
