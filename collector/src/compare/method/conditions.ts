@@ -6,8 +6,8 @@
  *   load, temperature, of many blocks also a bend: a natural cubic spline with three knots (Harrell 2015, §2.4.4). Idle power is
  *                                     shared by the tokens, and leakage rises from where fans no longer keep up: both are curves.
  */
-import { COVARIATES, type Block, type Covariate, type Reason } from './block.js';
-import { deviationOf, meanOf, quantilesOf, type Weighed } from './overlap.js';
+import { COVARIATES, type Adjustment, type Block, type Covariate, type Reason } from './block.js';
+import { quantilesOf, spreadOf, type Spread, type Weighed } from './overlap.js';
 
 export interface Condition {
   readonly covariate: Covariate;
@@ -32,20 +32,18 @@ const CONSTANT = 1e-3;
 /** Pieces per column: each takes from what the error is told from. */
 const PIECES_PER_COLUMN = 4;
 
-export const transformed = (covariate: Covariate): ((value: number) => number) => (IN_LOGARITHMS.has(covariate) ? Math.log : (value) => value);
-export const restored = (covariate: Covariate): ((value: number) => number) => (IN_LOGARITHMS.has(covariate) ? Math.exp : (value) => value);
 
 /** Undefined where too few blocks tell; where some do not, what the one before told. */
 function valuesOf(blocks: readonly Block[], covariate: Covariate): Float64Array | undefined {
-  const transform = transformed(covariate);
-  const values = Float64Array.from(blocks, ({ covariates }) => transform(covariates[covariate] ?? Number.NaN));
+  const told = Float64Array.from(blocks.map(({ covariates }) => covariates[covariate] ?? Number.NaN));
+  const values = IN_LOGARITHMS.has(covariate) ? told.map(Math.log) : told;
   const unknown = values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0);
   if (unknown > MOST_UNKNOWN * values.length || unknown === values.length) return undefined;
   let last = values.find(Number.isFinite) ?? Number.NaN;
   return values.map((value) => (last = Number.isFinite(value) ? value : last));
 }
 
-const weighed = (values: Float64Array, blocks: readonly Block[]): Weighed => ({ values, weights: Float64Array.from(blocks, ({ denominator }) => denominator) });
+const weightsOf = (blocks: readonly Block[]): Float64Array => Float64Array.from(blocks.map(({ denominator }) => denominator));
 const joined = (a: Float64Array, b: Float64Array): Float64Array => {
   const all = new Float64Array(a.length + b.length);
   all.set(a);
@@ -54,10 +52,7 @@ const joined = (a: Float64Array, b: Float64Array): Float64Array => {
 };
 const both = (a: Weighed, b: Weighed): Weighed => ({ values: joined(a.values, b.values), weights: joined(a.weights, b.weights) });
 
-function scaled(of: Weighed): Float64Array {
-  const [mean, deviation] = [meanOf(of), deviationOf(of)];
-  return of.values.map((value) => (value - mean) / deviation);
-}
+const scaled = (values: Float64Array, { mean, deviation }: Spread): Float64Array => values.map((value) => (value - mean) / deviation);
 
 const cube = (value: number): number => Math.max(0, value) ** 3;
 
@@ -68,14 +63,25 @@ function bendOf([low = 0, middle = 0, high = 0]: readonly number[]): ((value: nu
   return (value) => part(value, low) - part(value, middle);
 }
 
-function conditionOf(covariate: Covariate, a: Weighed, b: Weighed): Condition {
+/** Undefined where it hardly varies. */
+function conditionOf(covariate: Covariate, a: Weighed, b: Weighed): Condition | undefined {
   const all = both(a, b);
+  const spread = spreadOf(all);
+  if (spread.deviation < CONSTANT) return undefined;
+  const straight = { column: scaled(all.values, spread), slope: 1 / spread.deviation };
+  const parts = [straight, ...(CURVED.has(covariate) && all.values.length >= MANY ? bent(all) : [])];
+  return { covariate, a, b, columns: parts.map(({ column }) => column), slope: (coefficients) => parts.reduce((sum, { slope }, index) => sum + slope * (coefficients[index] ?? 0), 0) };
+}
+
+/** Its slope is the mean one between the outer knots. */
+function bent(all: Weighed): { readonly column: Float64Array; readonly slope: number }[] {
   const knots = quantilesOf(all.values, KNOTS);
-  const bend = CURVED.has(covariate) && all.values.length >= MANY ? bendOf(knots) : undefined;
-  const bent: Weighed | undefined = bend && { ...all, values: all.values.map(bend) };
+  const bend = bendOf(knots);
+  if (!bend) return [];
+  const values = all.values.map(bend);
+  const spread = spreadOf({ ...all, values });
   const [low = 0, , high = 0] = knots;
-  const perUnit = [1 / deviationOf(all), ...(bend && bent ? [(bend(high) - bend(low)) / ((high - low) * deviationOf(bent))] : [])];
-  return { covariate, a, b, columns: [scaled(all), ...(bent ? [scaled(bent)] : [])], slope: (coefficients) => perUnit.reduce((sum, each, index) => sum + each * (coefficients[index] ?? 0), 0) };
+  return [{ column: scaled(values, spread), slope: (bend(high) - bend(low)) / ((high - low) * spread.deviation) }];
 }
 
 export interface Conditions {
@@ -90,6 +96,7 @@ export function conditionsOf(a: readonly Block[], b: readonly Block[], asked: re
   const known: Condition[] = [];
   const taken: Condition[] = [];
   const reasons: Reason[] = [];
+  const [ofEachA, ofEachB] = [weightsOf(a), weightsOf(b)];
   let room = Math.floor((pieces - 2) / PIECES_PER_COLUMN);
   for (const covariate of COVARIATES.filter((each) => asked.includes(each))) {
     const [ofA, ofB] = [valuesOf(a, covariate), valuesOf(b, covariate)];
@@ -97,9 +104,8 @@ export function conditionsOf(a: readonly Block[], b: readonly Block[], asked: re
       reasons.push({ code: 'CONDITION_UNKNOWN', detail: `Not adjusted for ${covariate}: too few blocks of ${ofA ? 'B' : ofB ? 'A' : 'either side'} tell it.` });
       continue;
     }
-    const [first, second] = [weighed(ofA, a), weighed(ofB, b)];
-    if (deviationOf(both(first, second)) < CONSTANT) continue;
-    const condition = conditionOf(covariate, first, second);
+    const condition = conditionOf(covariate, { values: ofA, weights: ofEachA }, { values: ofB, weights: ofEachB });
+    if (!condition) continue;
     known.push(condition);
     if (condition.columns.length > room) {
       reasons.push({ code: 'TOO_FEW_TO_ADJUST', detail: `Not adjusted for ${covariate}: there are too few blocks to tell its part.` });
@@ -109,4 +115,27 @@ export function conditionsOf(a: readonly Block[], b: readonly Block[], asked: re
     taken.push(condition);
   }
   return { known, taken, reasons };
+}
+
+const OF_SHARE = { factor: 1, words: 'per 1 % more' };
+const PER: Readonly<Record<Covariate, { readonly factor: number; readonly words: string }>> = {
+  load: OF_SHARE, inputLength: OF_SHARE, outputLength: OF_SHARE,
+  cachedShare: { factor: 1, words: 'per point more' }, temperature: { factor: 100, words: 'per K more' },
+};
+
+/** Means of both sides, in the condition's own unit. */
+export function meansOf({ covariate, a, b }: Condition): string {
+  const mean = (side: Weighed): string => Number((IN_LOGARITHMS.has(covariate) ? Math.exp(spreadOf(side).mean) : spreadOf(side).mean).toPrecision(3)).toString();
+  return `A ${mean(a)}, B ${mean(b)} on average`;
+}
+
+/** @param coefficients of all columns of all conditions, in their order */
+export function adjustmentsOf(taken: readonly Condition[], coefficients: readonly number[]): Adjustment[] {
+  let column = 0;
+  return taken.map((condition) => {
+    const { covariate, columns, slope } = condition;
+    const coefficient = slope(coefficients.slice(column, column + columns.length));
+    column += columns.length;
+    return { covariate, coefficient, detail: `${covariate}: the figure changes by ${(coefficient * PER[covariate].factor).toFixed(2)} % ${PER[covariate].words} (${meansOf(condition)})` };
+  });
 }

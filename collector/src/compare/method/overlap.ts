@@ -15,13 +15,23 @@ export interface Weighed {
   readonly weights: Float64Array;
 }
 
-const sumOf = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0);
+export interface Spread {
+  readonly mean: number;
+  readonly deviation: number;
+}
 
-export const meanOf = ({ values, weights }: Weighed): number => values.reduce((sum, value, index) => sum + value * (weights[index] ?? 0), 0) / sumOf(weights);
-
-export function deviationOf({ values, weights }: Weighed): number {
-  const mean = meanOf({ values, weights });
-  return Math.sqrt(meanOf({ values: values.map((value) => (value - mean) ** 2), weights }));
+export function spreadOf({ values, weights }: Weighed): Spread {
+  let [weight, sum, squares] = [0, 0, 0];
+  // Of differences to one of them, so that squares of large values leave digits.
+  const origin = values[0] ?? 0;
+  for (const [index, value] of values.entries()) {
+    const each = weights[index] ?? 0;
+    weight += each;
+    sum += each * (value - origin);
+    squares += each * (value - origin) ** 2;
+  }
+  const shift = sum / weight;
+  return { mean: origin + shift, deviation: Math.sqrt(Math.max(0, squares / weight - shift ** 2)) };
 }
 
 /** Of the blocks, whatever they weigh: the largest values of these shares of them, in rising order. */
@@ -32,17 +42,24 @@ export function quantilesOf(values: Float64Array, shares: readonly number[]): nu
 
 function insideOf({ values, weights }: Weighed, other: Weighed): number {
   const [low = Number.NaN, high = Number.NaN] = quantilesOf(other.values, [(1 - MIDDLE) / 2, (1 + MIDDLE) / 2]);
-  return values.reduce((sum, value, index) => (value >= low && value <= high ? sum + (weights[index] ?? 0) : sum), 0) / sumOf(weights);
+  let [inside, all] = [0, 0];
+  for (const [index, value] of values.entries()) {
+    const weight = weights[index] ?? 0;
+    all += weight;
+    if (value >= low && value <= high) inside += weight;
+  }
+  return inside / all;
 }
 
 /** 0 to 1. */
 export const overlapOf = (a: Weighed, b: Weighed): number => Math.max(insideOf(a, b), insideOf(b, a));
 
 /** Deviations that a condition may differ by and be left as it is, where there is no room to adjust for it. */
-export const MOST_DISTANT = 0.5;
+export const MOST_DISTANT = 1;
 
 /** Difference of the means in deviations of both sides (Austin 2009, Stat. Med. 28:3083). */
 export function distanceOf(a: Weighed, b: Weighed): number {
-  const apart = Math.abs(meanOf(a) - meanOf(b));
-  return apart === 0 ? 0 : apart / Math.sqrt((deviationOf(a) ** 2 + deviationOf(b) ** 2) / 2);
+  const [first, second] = [spreadOf(a), spreadOf(b)];
+  const apart = Math.abs(first.mean - second.mean);
+  return apart === 0 ? 0 : apart / Math.sqrt((first.deviation ** 2 + second.deviation ** 2) / 2);
 }

@@ -39,53 +39,66 @@ const MOST_PIECES = 96;
 /** Fewer turns of both sides say little about how turns differ. */
 export const LEAST_CYCLES = 8;
 
-export const durationOf = (blocks: readonly Block[]): number => blocks.reduce((sum, { from, to }) => sum + to - from, 0);
+/** When blocks begin, in order: those of several nodes that begin together are one slot, until they end or the next one begins. */
+interface Slot {
+  readonly from: number;
+  readonly length: number;
+}
 
-/** So many pieces at most that each holds the same whole number of things: 48 things in 32 pieces would be 1, 2, 1, 2 … of them. */
-const evenly = (things: number, most: number): number => Math.ceil(things / Math.ceil(things / most));
+function slotsOf(blocks: readonly Block[]): Slot[] {
+  const ends = new Map<number, number>();
+  for (const { from, to } of blocks) ends.set(from, Math.max(to, ends.get(from) ?? to));
+  const order = [...ends].toSorted(([one], [other]) => one - other);
+  return order.map(([from, to], index) => ({ from, length: Math.min(to, order[index + 1]?.[0] ?? to) - from }));
+}
 
-/** Indices of blocks in order of time. */
-const inOrder = (blocks: readonly Block[]): number[] => blocks.map((_, index) => index).toSorted((one, other) => (blocks[one]?.from ?? 0) - (blocks[other]?.from ?? 0));
+const lengthOf = (slots: readonly Slot[]): number => slots.reduce((sum, { length }) => sum + length, 0);
 
-/** The blocks in order of time, cut into stretches of equal length; those that hold no block do not count. @returns how many there are */
-function cut(blocks: readonly Block[], wanted: number, assign: (index: number, piece: number) => void): number {
-  const whole = durationOf(blocks);
+/** µs that were measured, however many nodes it was. */
+export const durationOf = (blocks: readonly Block[]): number => lengthOf(slotsOf(blocks));
+
+/** So many pieces at most that each holds the same whole number of slots: 48 slots in 32 pieces would be 1, 2, 1, 2 … of them. */
+const evenly = (slots: number, most: number): number => Math.ceil(slots / Math.ceil(slots / most));
+
+interface Cut {
+  /** Piece of each beginning. */
+  readonly pieceAt: ReadonlyMap<number, number>;
+  readonly count: number;
+}
+
+/** Into stretches of equal length, of time that was measured; those that hold no slot do not count. */
+function cut(slots: readonly Slot[], most: number): Cut {
+  const [wanted, whole] = [evenly(slots.length, most), lengthOf(slots)];
+  const pieceAt = new Map<number, number>();
   let [before, piece, last] = [0, -1, -1];
-  for (const index of inOrder(blocks)) {
-    const block = blocks[index];
-    if (!block) continue;
-    const length = block.to - block.from;
+  for (const { from, length } of slots) {
     const stretch = Math.min(wanted - 1, Math.floor((wanted * (before + length / 2)) / whole));
     before += length;
     if (stretch !== last) [piece, last] = [piece + 1, stretch];
-    assign(index, piece);
+    pieceAt.set(from, piece);
   }
-  return piece + 1;
+  return { pieceAt, count: piece + 1 };
 }
 
-/** Each side by itself. */
-function apart(a: readonly Block[], b: readonly Block[], wanted: readonly [number, number]): Pieces {
-  const pieceOf = new Int32Array(a.length + b.length);
-  const ofA = cut(a, wanted[0], (index, piece) => (pieceOf[index] = piece));
-  const ofB = cut(b, wanted[1], (index, piece) => (pieceOf[a.length + index] = ofA + piece));
-  return { pieceOf, strata: [{ first: 0, count: ofA }, { first: ofA, count: ofB }], count: ofA + ofB, paired: false, memory: 'drift' };
-}
+const numbersOf = (blocks: readonly Block[], { pieceAt }: Cut, first = 0): number[] => blocks.map(({ from }) => first + (pieceAt.get(from) ?? 0));
 
-/** Pieces of one length on both sides, so that one correlation says of both how alike neighbours are. */
+/** Of each side by itself, pieces of one length on both, so that one correlation says how alike neighbours are. */
 function stretches(a: readonly Block[], b: readonly Block[]): Pieces {
-  const [first, second] = [durationOf(a), durationOf(b)];
+  const [ofA, ofB] = [slotsOf(a), slotsOf(b)];
+  const [first, second] = [lengthOf(ofA), lengthOf(ofB)];
   const length = Math.max(Math.min(first, second) / PIECES, Math.max(first, second) / MOST_PIECES);
-  const wanted = (duration: number, blocks: readonly Block[]): number => evenly(blocks.length, Math.max(1, Math.round(duration / length)));
-  return apart(a, b, [wanted(first, a), wanted(second, b)]);
+  const [cutA, cutB] = [cut(ofA, Math.max(1, Math.round(first / length))), cut(ofB, Math.max(1, Math.round(second / length)))];
+  return {
+    pieceOf: Int32Array.from([...numbersOf(a, cutA), ...numbersOf(b, cutB, cutA.count)]),
+    strata: [{ first: 0, count: cutA.count }, { first: cutA.count, count: cutB.count }], count: cutA.count + cutB.count, paired: false, memory: 'drift',
+  };
 }
 
-/** Blocks that begin together are never parted. */
+/** Of both sides together. */
 function together(a: readonly Block[], b: readonly Block[]): Pieces {
   const all = [...a, ...b];
-  const begins = [...new Set(all.map(({ from }) => from))].toSorted((one, other) => one - other);
-  const count = evenly(begins.length, PIECES);
-  const pieceAt = new Map(begins.map((from, index) => [from, Math.floor((count * index) / begins.length)]));
-  return { pieceOf: Int32Array.from(all, ({ from }) => pieceAt.get(from) ?? 0), strata: [{ first: 0, count }], count, paired: true, memory: 'drift' };
+  const found = cut(slotsOf(all), PIECES);
+  return { pieceOf: Int32Array.from(numbersOf(all, found)), strata: [{ first: 0, count: found.count }], count: found.count, paired: true, memory: 'drift' };
 }
 
 /** Turn 0 and 1 are the first cycle, 2 and 3 the second; one without its other belongs to the cycle before. */
@@ -93,7 +106,8 @@ function cycles(a: readonly Block[], b: readonly Block[]): Pieces {
   const all = [...a, ...b];
   const turnOf = new Int32Array(all.length);
   let [turn, last] = [-1, -1];
-  for (const index of inOrder(all)) {
+  const order = all.map((_, index) => index).toSorted((one, other) => (all[one]?.from ?? 0) - (all[other]?.from ?? 0));
+  for (const index of order) {
     const side = index < a.length ? 0 : 1;
     if (side !== last) [turn, last] = [turn + 1, side];
     turnOf[index] = turn;

@@ -13,13 +13,18 @@ export interface Precision {
   readonly sequential: boolean;
 }
 
-/** Deviations from the estimate to the end of its interval. */
-export const deviationsOf = ({ variance, degreesOfFreedom, alpha, sequential }: Precision): number =>
-  sequential ? alwaysValidDeviations(variance, degreesOfFreedom, alpha) : twoSidedQuantile(alpha, degreesOfFreedom);
+/** From the estimate to either end of its interval. */
+export const reachOf = ({ variance, degreesOfFreedom, alpha, sequential }: Precision): number =>
+  Math.sqrt(variance) * (sequential ? alwaysValidDeviations(variance, degreesOfFreedom, alpha) : twoSidedQuantile(alpha, degreesOfFreedom));
 
 /** (t₁₋α⸝₂ + t₀.₈) · SE (Bloom 1995, Evaluation Review 19:547), as a relative effect. */
 export const minimumDetectableEffect = (precision: Precision): number =>
-  Math.expm1((deviationsOf(precision) + twoSidedQuantile(2 * (1 - POWER), precision.degreesOfFreedom)) * Math.sqrt(precision.variance));
+  Math.expm1(reachOf(precision) + twoSidedQuantile(2 * (1 - POWER), precision.degreesOfFreedom) * Math.sqrt(precision.variance));
+
+/** With a variance that is known instead of estimated: degrees of freedom by Welch and Satterthwaite (GUM, G.4). */
+export const withKnown = (precision: Precision, variance: number): Precision => ({
+  ...precision, variance: precision.variance + variance, degreesOfFreedom: precision.degreesOfFreedom * (1 + variance / precision.variance) ** 2,
+});
 
 const MOST_TIMES = 1e6;
 
@@ -29,10 +34,8 @@ const MOST_TIMES = 1e6;
  * @param remains variance that more data do not lessen, beside that of `precision`
  */
 export function timesFor(precision: Precision, remains: number, wanted: number): number {
-  const reached = (times: number): number => {
-    const then = { ...precision, variance: precision.variance / times + remains, degreesOfFreedom: Math.max(1, precision.degreesOfFreedom * times) };
-    return deviationsOf(then) * Math.sqrt(then.variance);
-  };
+  const reached = (times: number): number =>
+    reachOf(withKnown({ ...precision, variance: precision.variance / times, degreesOfFreedom: Math.max(1, precision.degreesOfFreedom * times) }, remains));
   const far = Math.log1p(wanted);
   if (!(far > 0) || reached(MOST_TIMES) > far) return Infinity;
   // Halving of the logarithm: 60 rounds leave no digit.

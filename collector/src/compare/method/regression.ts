@@ -22,7 +22,7 @@ export function regressors(blocks: readonly { readonly numerator: number; readon
   const size = columns.length + 1;
   const rows = new Float64Array(blocks.length * size).fill(1);
   for (const [j, column] of columns.entries()) for (let i = 0; i < blocks.length; i += 1) rows[i * size + j + 1] = column[i] ?? 0;
-  return { numerators: Float64Array.from(blocks, ({ numerator }) => numerator), denominators: Float64Array.from(blocks, ({ denominator }) => denominator), rows, size };
+  return { numerators: Float64Array.from(blocks.map(({ numerator }) => numerator)), denominators: Float64Array.from(blocks.map(({ denominator }) => denominator)), rows, size };
 }
 
 export interface Fit {
@@ -36,7 +36,8 @@ export interface Moments {
   readonly information: Matrix;
 }
 
-const CONVERGED = 1e-10;
+/** The error after a step is of the order of its square. */
+const CONVERGED = 1e-6;
 const MOST_ROUNDS = 50;
 /** Of the logarithm: a step that goes further would leave where the model is near a quadratic. */
 const LONGEST_STEP = 2;
@@ -107,9 +108,9 @@ export function regress(data: Regressors): Fit | undefined {
     const step = whole && solved(whole);
     if (!step) return undefined;
     const length = Math.max(...step.map(Math.abs));
-    if (length < CONVERGED) return { coefficients, fitted };
     const shorter = Math.min(1, LONGEST_STEP / length);
     coefficients = coefficients.map((coefficient, j) => coefficient + shorter * (step[j] ?? 0));
+    if (length < CONVERGED) return { coefficients, fitted: fittedBy(data, coefficients) };
   }
   return undefined;
 }
