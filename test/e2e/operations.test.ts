@@ -164,11 +164,17 @@ describe('an agent as a service', { timeout: 3 * WITHIN_MS }, () => {
     const lives = ['before', 'after'].map((stage) => {
       const mine = energy.filter(({ labels }) => labels?.['stage'] === stage);
       const [from, to] = [Math.min(...mine.map((slice) => slice.from)) / 1e6, Math.max(...mine.map((slice) => slice.to)) / 1e6];
-      return { from, to, asked: mine.reduce((sum, { askedSeconds }) => sum + askedSeconds, 0), joules: mine.reduce((sum, { microjoules }) => sum + microjoules, 0) / 1e6, truth: energyBetween(0, from, to) + energyBetween(1, from, to) };
+      // On a busy machine the first lines of the two GPUs may be read some moments apart.
+      const spans = [...new Set(mine.map(({ device }) => device))].map((device) => {
+        const own = mine.filter((slice) => slice.device === device);
+        return (Math.max(...own.map((slice) => slice.to)) - Math.min(...own.map((slice) => slice.from))) / 1e6;
+      });
+      return { from, to, spans, asked: mine.reduce((sum, { askedSeconds }) => sum + askedSeconds, 0), joules: mine.reduce((sum, { microjoules }) => sum + microjoules, 0) / 1e6, truth: energyBetween(0, from, to) + energyBetween(1, from, to) };
     });
     expect(energy.some(({ labels }) => labels?.['stage'] === 'never')).toBe(false);
-    for (const { from, to, asked, joules, truth } of lives) {
-      expect(asked).toBeCloseTo(2 * (to - from), 2);
+    for (const { spans, asked, joules, truth } of lives) {
+      expect(spans).toHaveLength(2);
+      expect(asked).toBeCloseTo(spans.reduce((sum, each) => sum + each, 0), 2);
       // A sensor takes a moment to start; that is not bridged.
       expect(joules).toBeGreaterThan(0.3 * truth);
       expect(joules).toBeLessThan(1.01 * truth);

@@ -133,7 +133,7 @@ describe('sums on the grid of what is left', () => {
       expect(await asHours(store)).toEqual(await asHours(plain));
       await store.close();
       await plain.close();
-    }), { numRuns: 5 });
+    }), { numRuns: 3 });
   }, 120_000);
 
   it('has what is imported for time of which nothing was there to delete once, not twice', async () => {
