@@ -14,7 +14,7 @@ const SERVING_PHASES = ['prefill', 'decode', 'active'] as const satisfies readon
 /** The question's filters that this kind of fact can follow. */
 export function scopeOf(kind: FactKind, request: ReportRequest): Scope {
   const where = request.where.filter(({ key }) => divides(kind, key));
-  return { where, from: request.from, to: request.to };
+  return { where, from: request.from, to: request.to, ...(request.within && { within: request.within }) };
 }
 
 /** What is asked, and what holds for all of its rows. */

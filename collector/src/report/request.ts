@@ -5,7 +5,7 @@ import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
 import { epochMicros, seconds as inSeconds, type EpochMicros } from '@joulebook/shared/units.js';
 import type { Targets } from '../join/usefulness.js';
 import type { Basis } from '../join/row.js';
-import type { Dimension, Filter, Key } from '../store/store.js';
+import type { Dimension, Extent, Filter, Key } from '../store/store.js';
 import { TIME_KEYS } from '../store/time-classes.js';
 import { isBandKey, isRequestKey, parseBand, REQUEST_KEYS } from '../join/request-keys.js';
 import { parseTime } from '../join/times.js';
@@ -15,6 +15,8 @@ export const KEYS = ['deployment', 'model', 'node', 'device', 'site', 'phase', '
 export interface ReportRequest {
   readonly from: EpochMicros | undefined;
   readonly to: EpochMicros | undefined;
+  /** Of that only these ranges, in order and apart; nobody can say it on a command line. */
+  readonly within?: readonly Extent[] | undefined;
   readonly by: readonly Key[];
   readonly step: EpochMicros | undefined;
   readonly boundary: Boundary | undefined;

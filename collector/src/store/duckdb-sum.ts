@@ -221,10 +221,12 @@ function wallRows({ walls, grouping }: Sources, keys: readonly string[], groups:
   return parts.join(' UNION ALL ');
 }
 
-/** Of the window, the part that lies in a step. */
-function lengthOf({ window, step }: SumQuery<FactKind>): string {
+/** Of the window, and of the ranges that are asked of it, the part that lies in a step. */
+function lengthOf({ window, step, within }: SumQuery<FactKind>): string {
   if (!window) return '0';
-  return step === undefined ? `${(window.to - window.from) / 1e6}` : `((least(step + ${step}, ${window.to}) - greatest(step, ${window.from})) / 1e6)`;
+  const parts = within?.map(({ from, to }) => ({ from: Math.max(from, window.from), to: Math.min(to, window.to) })).filter(({ from, to }) => from < to) ?? [window];
+  if (step === undefined) return `${parts.reduce((sum, { from, to }) => sum + to - from, 0) / 1e6}`;
+  return `((${['0', ...parts.map(({ from, to }) => `greatest(0, least(step + ${step}, ${to}) - greatest(step, ${from}))`)].join(' + ')}) / 1e6)`;
 }
 
 export function sumStatement(query: SumQuery<FactKind>, sources: Sources): Statement {
