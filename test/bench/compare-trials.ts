@@ -1,6 +1,6 @@
 /** Simulated comparisons whose truth is known, and what was answered. */
 import { compareBlocks, COVARIATES, type BlockAnswer, type Covariate, type Design } from '@joulebook/collector/compare/method/compare-blocks.js';
-import type { Confounded, Experiment, Sides } from './compare-designs.js';
+import { sidesOf, type Confounded, type Experiment, type Minutes, type Sides } from './compare-designs.js';
 import { withEffect, type World } from './compare-world.js';
 
 export function answerOf({ a, b }: Sides, design: Design, sequential: boolean, covariates: readonly Covariate[] = COVARIATES): BlockAnswer {
@@ -36,8 +36,8 @@ export interface Watched {
 }
 
 /** A look after every hour, as by somebody who stops as soon as there is a verdict. */
-export function watched({ design, sides, until, looks }: Experiment, world: World, seed: number): Watched {
-  const all = sides(world, seed, HOUR);
+export function watched({ design, until, looks }: Experiment, world: World, minutes: Minutes): Watched {
+  const all = sidesOf(minutes, HOUR);
   let foundByFixed = false;
   for (let hour = 1; hour <= looks(world); hour += 1) {
     const answer = answerOf(until(all, hour), design, true);
@@ -64,13 +64,14 @@ export interface Trial {
 
 export function trial(experiment: Experiment, world: World, seed: number): Trial {
   const { design } = experiment;
-  const sides = experiment.sides(world, seed, BLOCK);
+  const minutes = experiment.minutes(world, seed);
+  const sides = sidesOf(minutes, BLOCK);
   const look = looked(sides, design);
   return {
     look,
     shown: EFFECTS.map((effect) => isShown(sides, design, effect)),
     shownAtPredicted: look !== undefined && isShown(sides, design, 1 - 1 / (1 + look.minimumDetectableEffect)),
-    watch: watched(experiment, world, seed),
+    watch: watched(experiment, world, minutes),
   };
 }
 
@@ -88,8 +89,8 @@ export interface Unraveled {
 export const LESS = 0.05;
 
 /** B needs less, but ran under other conditions. */
-export function unraveled({ design, sides }: Confounded, world: World, seed: number): Unraveled {
-  const plain = sides(world, seed, BLOCK);
+export function unraveled({ design, minutes }: Confounded, world: World, seed: number): Unraveled {
+  const plain = sidesOf(minutes(world, seed), BLOCK);
   const changed = { a: plain.a, b: withEffect(plain.b, -LESS) };
   const answer = answerOf(changed, design, false);
   const { relative, ci95, unadjusted } = answer.effect;

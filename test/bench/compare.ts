@@ -33,8 +33,8 @@ export async function compare(options: readonly string[]): Promise<boolean> {
   const checks: Check[] = [];
   const threads = Array.from({ length: availableParallelism() }, () => openThread<Simulation>(new URL('compare-worker.js', import.meta.url), ENDED));
   console.log(`${seeds} seeds, ${days} days; efficiency drifts by ${percent(world.shared)} common to all nodes and ${percent(world.own)} of each, forgotten in ${memory} h; nodes differ by ${percent(world.between)}; blocks of ${BLOCK} min\n`);
-  console.log(row(['', 'false verdicts', 'every hour,', '(one look’s', 'coverage', 'MDE', 'power at', ...EFFECTS.map((effect) => percent(effect, 0))]));
-  console.log(row(['design', 'at one look', 'always valid', 'interval)', 'of 95 %', 'predicted', 'the MDE', ...EFFECTS.map(() => '(predicted)')]));
+  console.log(row(['', '', 'false verdicts', 'every hour,', '(one look’s', 'coverage', 'MDE', 'power at', ...EFFECTS.map((effect) => percent(effect, 0))]));
+  console.log(row(['design', 'refused', 'at one look', 'always valid', 'interval)', 'of 95 %', 'predicted', 'the MDE', ...EFFECTS.map(() => '(predicted)')]));
   for (const { name } of EXPERIMENTS) checks.push(...tried(name, await simulated<Trial>(threads, name, world, seeds), most));
   console.log(`\nB needs ${percent(LESS, 0)} less, at night, with half the load\n`);
   console.log(row(['', 'unadjusted', 'verdicts of', 'refused', 'answered:', 'coverage', 'wrong']));
@@ -48,17 +48,24 @@ export async function compare(options: readonly string[]): Promise<boolean> {
 
 const ENDED: ThreadErrors = { revive: ({ message }) => new Error(message), failed: (cause) => cause, ended: () => new Error('a thread of the simulation ended') };
 
+/** How often it is told how far it is. */
+const TOLD = 10;
+
 /** Asks of every seed, on every processor. */
 async function simulated<T>(threads: readonly Thread<Simulation>[], name: string, world: World, seeds: number): Promise<T[]> {
-  const parts = threads.map(async ({ call }, index) => {
-    const answers: T[] = [];
-    for (let seed = 1 + index; seed <= seeds; seed += threads.length) answers.push(await call<T>({ name, world, seed }));
-    return answers;
-  });
-  return (await Promise.all(parts)).flat();
+  const answers: T[] = [];
+  let begun = 0;
+  await Promise.all(threads.map(async ({ call }) => {
+    while (begun < seeds) {
+      const seed = (begun += 1);
+      answers.push(await call<T>({ name, world, seed }));
+      if (answers.length % Math.ceil(seeds / TOLD) === 0) console.error(`  ${name}: ${answers.length} of ${seeds} seeds`);
+    }
+  }));
+  return answers;
 }
 
-const WIDTHS = [27, 14, 12, 11, 9, 9, 8];
+const WIDTHS = [27, 10, 14, 12, 11, 9, 9, 8];
 const row = (cells: readonly string[]): string => cells.map((cell, index) => (index === 0 ? cell.padEnd(WIDTHS[0] ?? 0) : cell.padStart(WIDTHS[index] ?? 15))).join('  ');
 
 function tried(name: string, every: readonly Trial[], most: number): Check[] {
@@ -67,7 +74,7 @@ function tried(name: string, every: readonly Trial[], most: number): Check[] {
   const watched = share(every.map(({ watch }) => watch.found));
   const coverage = share(looks.map((look) => look.covered));
   console.log(row([
-    name, percent(found), percent(watched), percent(share(every.map(({ watch }) => watch.foundByFixed))), percent(coverage),
+    name, percent(1 - looks.length / every.length), percent(found), percent(watched), percent(share(every.map(({ watch }) => watch.foundByFixed))), percent(coverage),
     percent(median(looks.map(({ minimumDetectableEffect }) => minimumDetectableEffect)), 2), percent(share(every.map(({ shownAtPredicted }) => shownAtPredicted)), 0),
     ...EFFECTS.map((effect, index) => `${percent(share(every.map(({ shown }) => shown[index] ?? false)), 0)} (${percent(powerOf(looks, effect), 0)})`),
   ]));

@@ -9,6 +9,8 @@ declare module 'jstat' {
   const jstat: {
     readonly studentt: Distribution<[degreesOfFreedom: number]>;
     readonly normal: Distribution<[mean: number, deviation: number]>;
+    /** Regularised incomplete beta function; false where x is not between 0 and 1. */
+    ibeta(x: number, a: number, b: number): number | false;
   };
   export default jstat;
 }

@@ -32,7 +32,7 @@ export interface Fit {
 
 /** Σ xᵢ(Nᵢ − μᵢ) and Σ μᵢxᵢxᵢᵀ of some of the blocks. */
 export interface Moments {
-  readonly score: Matrix;
+  readonly score: Float64Array;
   readonly information: Matrix;
 }
 
@@ -58,7 +58,7 @@ export function moments({ numerators, rows, size }: Regressors, fitted: Float64A
     }
   }
   return Array.from({ length: groups }, (_, group) => ({
-    score: Matrix.columnVector(scores.subarray(group * size, (group + 1) * size)), information: symmetric(informations.subarray(group * size * size, (group + 1) * size * size), size),
+    score: scores.subarray(group * size, (group + 1) * size), information: symmetric(informations.subarray(group * size * size, (group + 1) * size * size), size),
   }));
 }
 
@@ -75,14 +75,12 @@ function symmetric(lower: Float64Array, size: number): Matrix {
 
 /** information⁻¹ · score; undefined where a column says nothing that the others do not. */
 export function solved({ score, information }: Moments): readonly number[] | undefined {
-  const scale = information.diagonal().map(Math.sqrt);
-  if (scale.some((each) => !(each > 0))) return undefined;
-  const scaled = new Matrix(information.rows, information.columns);
-  for (let j = 0; j < information.rows; j += 1) for (let k = 0; k < information.columns; k += 1) scaled.set(j, k, information.get(j, k) / ((scale[j] ?? 1) * (scale[k] ?? 1)));
-  const decomposition = new CholeskyDecomposition(scaled);
-  const least = Math.min(...decomposition.lowerTriangularMatrix.diagonal());
-  if (!decomposition.isPositiveDefinite() || least < SINGULAR) return undefined;
-  return decomposition.solve(Matrix.columnVector(score.getColumn(0).map((value, j) => value / (scale[j] ?? 1)))).getColumn(0).map((value, j) => value / (scale[j] ?? 1));
+  const decomposition = new CholeskyDecomposition(information);
+  const whole = information.diagonal();
+  // Of a column's information, as much of its square is its own: on the diagonal of L, whatever unit the column is told in.
+  const isOwn = (left: number, index: number): boolean => left >= SINGULAR * Math.sqrt(whole[index] ?? Number.NaN);
+  if (whole.length === 0 || !decomposition.isPositiveDefinite() || !decomposition.lowerTriangularMatrix.diagonal().every(isOwn)) return undefined;
+  return decomposition.solve(Matrix.columnVector(score)).getColumn(0);
 }
 /** Of the part of a column that no other explains, as a share of its deviation. */
 const SINGULAR = 1e-4;
