@@ -50,7 +50,9 @@ function alsoOf(others: readonly Compared[], refused: boolean): Also[] {
   });
 }
 
-function precisionOf({ request: { precision: wanted }, sides, step }: Found, { effect: { ci95, relative }, blocksFor, a, b }: BlockAnswer): Comparison['precision'] {
+function precisionOf({ request: { precision: wanted, sequential }, sides, step }: Found, { effect: { ci95: once, alwaysValid, relative }, blocksFor, a, b }: BlockAnswer): Comparison['precision'] {
+  // What blocks are counted for is the interval that the verdict rests on.
+  const ci95 = sequential ? alwaysValid : once;
   const blocksPerSide = blocksFor(wanted);
   const lengths = sides.map((side, index) => secondsOf(side) / Math.max(1, (index === 0 ? a : b).blocks));
   const secondsPerSide = step === null || blocksPerSide === null ? null : blocksPerSide * Math.max(...lengths);

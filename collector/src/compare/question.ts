@@ -5,7 +5,7 @@ import type { EpochMicros } from '@joulebook/shared/units.js';
 import { keyName } from '../join/flags.js';
 import type { Targets } from '../join/usefulness.js';
 import { filters, guess, parseTargets, Reading, stepMicros, type Defaults, type ReportRequest, type Said } from '../report/request.js';
-import { divides, type Filter } from '../store/store.js';
+import { divides, type Extent, type Filter } from '../store/store.js';
 import { COVARIATES, type Covariate } from './method/compare-blocks.js';
 import { DEFAULT_METRIC, kindOf, METRICS, metricPer, PER, whyNoMetric, type Metric, type Per } from './metrics.js';
 
@@ -21,6 +21,8 @@ export interface SideText {
   readonly where: readonly Filter[];
   readonly from: EpochMicros | undefined;
   readonly to: EpochMicros | undefined;
+  /** Of that only these ranges, in order and apart: turns of an experiment. */
+  readonly within?: readonly Extent[];
   /** As it was said, for people: `quantization=int8`, `before 2026-03-01`. */
   readonly name: string;
 }
@@ -43,7 +45,7 @@ export interface CompareRequest {
   readonly carbon: number | null;
 }
 
-const DEFAULT_PRECISION = 0.02;
+export const DEFAULT_PRECISION = 0.02;
 
 /** `a=1,b=x,y=2`: a comma before the next key parts, one inside a value does not. */
 const pairsOf = (texts: readonly string[]): string[] => texts.flatMap((text) => text.split(/,(?=[^,=]+=)/));
@@ -91,7 +93,8 @@ function covariates(text: string): Covariate[] | undefined {
   return found.length === names.length ? [...new Set(found)] : undefined;
 }
 
-function share(text: string): number | undefined {
+/** `2%` or `0.02`. */
+export function parseShare(text: string): number | undefined {
   const [, digits, percent] = /^(\d*\.?\d+)\s*(%?)$/.exec(text.trim()) ?? [];
   const value = Number(digits) / (percent === '%' ? 100 : 1);
   return value > 0 && value < 1 ? value : undefined;
@@ -118,7 +121,7 @@ export function parseCompare(said: Said, defaults: Defaults, prefix: '--' | ''):
     step: reading.one('step', stepMicros, 'is not a duration of at least 1 ms; write 30s, 1m or 15m'),
     adjust: reading.one('adjust', covariates, `names what can't be adjusted for; ${near}; or write none`),
     sequential: reading.one('sequential', yes, 'is neither true nor false') ?? false,
-    precision: reading.one('precision', share, 'is no share between 0 and 1; write 2% or 0.02') ?? DEFAULT_PRECISION,
+    precision: reading.one('precision', parseShare, 'is no share between 0 and 1; write 2% or 0.02') ?? DEFAULT_PRECISION,
     slo: reading.one('slo', parseTargets, 'names no targets; write ttft=2s,tpot=50ms, or one of them'),
     price: reading.number('price', 0) ?? defaults.price ?? null,
     pue: reading.number('pue', 1) ?? defaults.pue ?? null,
@@ -131,5 +134,5 @@ export function parseCompare(said: Said, defaults: Defaults, prefix: '--' | ''):
 }
 
 /** A side as a question for a report. */
-export const requestOf = ({ slo, price, pue, carbon }: Pick<CompareRequest, 'slo' | 'price' | 'pue' | 'carbon'>, { where, from, to }: Pick<SideText, 'where' | 'from' | 'to'>, boundary: Boundary | undefined, step?: EpochMicros): ReportRequest =>
-  ({ where, from, to, boundary, step, by: [], basis: 'all', slo, price, pue, carbon });
+export const requestOf = ({ slo, price, pue, carbon }: Pick<CompareRequest, 'slo' | 'price' | 'pue' | 'carbon'>, { where, from, to, within }: Pick<SideText, 'where' | 'from' | 'to' | 'within'>, boundary: Boundary | undefined, step?: EpochMicros): ReportRequest =>
+  ({ where, from, to, ...(within && { within }), boundary, step, by: [], basis: 'all', slo, price, pue, carbon });

@@ -9,7 +9,7 @@ import type { Book } from '../book/book.js';
 import { divided } from '../report/build.js';
 import { percent } from '../report/columns.js';
 import { scopeOf } from '../report/gather.js';
-import { divides, inBoundary, type Filter, type GroupSum, type Key, type Store } from '../store/store.js';
+import { divides, inBoundary, type Extent, type Filter, type GroupSum, type Key, type Store } from '../store/store.js';
 import type { Reason } from './answer.js';
 import type { Measured, Pair } from './found.js';
 import type { Block, Design } from './method/compare-blocks.js';
@@ -70,7 +70,13 @@ export async function emptySides(store: Store, [a, b]: Pair<Glance>): Promise<Re
 const later = (one: EpochMicros | undefined, other: EpochMicros | undefined): EpochMicros | undefined => (one === undefined || other === undefined ? (one ?? other) : epochMicros(Math.max(one, other)));
 const earlier = (one: EpochMicros | undefined, other: EpochMicros | undefined): EpochMicros | undefined => (one === undefined || other === undefined ? (one ?? other) : epochMicros(Math.min(one, other)));
 
-const plain = ({ where, from, to }: Glance['text']): string => JSON.stringify([where.map(({ key, values }) => `${keyName(key)}=${values.toSorted().join('|')}`).toSorted(), from, to]);
+const plain = ({ where, from, to, within }: Glance['text']): string => JSON.stringify([within, where.map(({ key, values }) => `${keyName(key)}=${values.toSorted().join('|')}`).toSorted(), from, to]);
+
+/** Undefined is all of time. */
+function sharedRanges(ofA: readonly Extent[] | undefined, ofB: readonly Extent[] | undefined): readonly Extent[] | undefined {
+  if (!ofA || !ofB) return ofA ?? ofB;
+  return ofA.flatMap((one) => ofB.map((other) => ({ from: epochMicros(Math.max(one.from, other.from)), to: epochMicros(Math.min(one.to, other.to)) }))).filter(({ from, to }) => from < to);
+}
 
 /** Facts that are in both sides. */
 export async function overlapping(plainStore: Store, [a, b]: Pair<Glance>, book: Book): Promise<Reason[]> {
@@ -78,7 +84,9 @@ export async function overlapping(plainStore: Store, [a, b]: Pair<Glance>, book:
   const [from, to] = [later(a.text.from, b.text.from), earlier(a.text.to, b.text.to)];
   if (from !== undefined && to !== undefined && from >= to) return [];
   const where: readonly Filter[] = [...a.text.where, ...b.text.where];
-  const request = { ...a.request, where, from, to };
+  const within = sharedRanges(a.text.within, b.text.within);
+  if (within?.length === 0) return [];
+  const request = { ...a.request, where, from, to, within };
   const { store } = await divided(plainStore, request, book);
   for (const kind of ['booked', 'tokens'] as const) {
     const scope = scopeOf(kind, request);
