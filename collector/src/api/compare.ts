@@ -25,7 +25,7 @@ const FIELDS: readonly Field[] = [
   { name: 'slo', label: 'Targets', hint: 'ttft=2s,tpot=50ms' },
 ];
 
-const options = (values: readonly string[], chosen: string): Markup[] => values.map((value) => html`<option${new Markup(value === chosen ? ' selected' : '')}>${value}</option>`);
+const options = (values: readonly string[], chosen: readonly string[]): Markup[] => values.map((value) => html`<option${new Markup(chosen.includes(value) ? ' selected' : '')}>${value}</option>`);
 
 /** What was not filled in is not asked. */
 const filled = (said: Said): Said => Object.fromEntries(Object.entries(said).map(([name, texts]) => [name, texts.filter((text) => text.trim() !== '')] as const).filter(([, texts]) => texts.length > 0));
@@ -33,8 +33,8 @@ const filled = (said: Said): Said => Object.fromEntries(Object.entries(said).map
 function form(said: Said): Markup {
   const value = (name: string): string => (said[name] ?? []).join(',');
   const inputs = FIELDS.map(({ name, label, hint }) => html`<label>${label} <input name="${name}" value="${value(name)}" placeholder="${hint}"></label>`);
-  return html`<form method="get">${inputs}<label>Metric <select name="metric">${options([...METRICS.keys()], said['metric']?.at(-1) ?? DEFAULT_METRIC)}</select></label>
-<label>Per <select name="per"><option value="">as it is</option>${options(PER, said['per']?.at(-1) ?? '')}</select></label><button>Compare</button></form>`;
+  return html`<form method="get">${inputs}<label>Metrics <select name="metric" multiple size="4">${options([...METRICS.keys()], said['metric']?.flatMap((text) => text.split(',')) ?? [DEFAULT_METRIC])}</select></label>
+<label>Per <select name="per"><option value="">as it is</option>${options(PER, said['per'] ?? [])}</select></label><button>Compare</button></form>`;
 }
 
 const faultList = (faults: readonly string[]): Markup => html`<section aria-label="What to say otherwise"><ul>${faults.map((fault) => html`<li>${fault}</li>`)}</ul></section>`;

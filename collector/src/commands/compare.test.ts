@@ -43,13 +43,35 @@ it('says the same of a pipe, a file, a store and a collector', async () => {
   for (const place of [['--input', file], ['--store', join(folder, 'store.duckdb')], ['--collector', serving.address]]) expect(jsonOf((await said(['compare', ...SIDES, ...place, '--format', 'json'])).out)).toEqual(answer);
 });
 
-const ends = async (...more: string[]): Promise<number> => (await said(['compare', '--input', '-', ...more], { stdin: ndjson })).code;
+const ran = (sides: readonly string[], format: string, ...more: string[]) => said(['compare', ...sides, '--input', '-', '--format', format, ...more], { stdin: ndjson });
+const MORE = ['--where', 'deployment=chat', '--sequential', '--adjust', 'none', '--price', '0.17'];
 
-it('ends with 3 where B is worse and that is asked to be a fault, else with 0', async () => {
-  expect(await ends(...SIDES, '--fail-on-regression')).toBe(3);
-  expect(await ends(...SIDES)).toBe(0);
-  expect(await ends('--a', 'quantization=int8', '--b', 'quantization=fp16', '--fail-on-regression')).toBe(0);
-  expect(await ends('--a', 'quantization=fp16', '--b', 'quantization=int9', '--fail-on-regression')).toBe(0);
+describe('formats and how it ends: with 3 where B is worse and that is asked to be a fault, else with 0', () => {
+  it('table: the answer in words, and every measure', async () => {
+    const { code, out } = await ran(SIDES, 'table', ...MORE, '--fail-on-regression');
+    expect(code).toBe(3);
+    expect(out).toMatch(/^B \(quantization=int8\) has [\d.]+ % more energy per output token than A \(quantization=fp16\).*however often one looks.* A is better\.\n/);
+    expect(out).toMatch(/│ energy per request +│ J\/request │/);
+    expect(out).toMatch(/A month of A's traffic of [\d.]+ output tokens\/s is [\d,.]+ kWh and [\d,.]+ USD; by B it would be [\d,.]+ kWh more/);
+  });
+
+  it('markdown: the verdict first; of several measures, that it holds for all of them', async () => {
+    const { code, out } = await ran(SIDES, 'markdown', ...MORE, '--metric', 'joulesPerToken,watts', '--metric', 'energyCostPerToken');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^\*\*A is better\.\*\* B \(quantization=int8\)/);
+    for (const name of ['| energy per output token | J/token |', '| mean power | W |', '| energy cost per output token | USD/token |']) expect(out).toContain(name);
+    expect(out).toContain('Verdicts hold for the 3 measures that were asked for together');
+  });
+
+  it('svg: the picture alone', async () => {
+    const { code, out } = await ran(['--a', 'quantization=int8', '--b', 'quantization=fp16'], 'svg', '--fail-on-regression');
+    expect([code, out]).toEqual([0, expect.stringMatching(/^<svg [^]*<\/svg>\n$/)]);
+  });
+
+  it('html: a page around it, also where there is no answer', async () => {
+    const { code, out } = await ran(['--a', 'quantization=fp16', '--b', 'quantization=int9'], 'html', '--fail-on-regression');
+    expect([code, out]).toEqual([0, expect.stringMatching(/^<!doctype html>[^]*<h1>Joulebook comparison<\/h1>[^]*<svg [^]*<\/svg>[^]*<\/html>\n$/)]);
+  });
 });
 
 it('ends with 2 and every fault at once', async () => {
@@ -60,31 +82,13 @@ it('ends with 2 and every fault at once', async () => {
   expect(await said(['compare', ...SIDES, '--input', '-'])).toMatchObject({ code: 1, err: expect.stringContaining('There are no facts in stdin') as unknown });
 });
 
-const formatted = async (format: string): Promise<string> => (await said(['compare', ...SIDES, '--where', 'deployment=chat', '--sequential', '--adjust', 'none', '--price', '0.17', '--input', '-', '--format', format], { stdin: ndjson })).out;
-
-describe('formats', () => {
-  it('table and markdown begin with the answer in words and show every measure', async () => {
-    const [table, markdown] = [await formatted('table'), await formatted('markdown')];
-    expect(table).toMatch(/^B \(quantization=int8\) has [\d.]+ % more energy per output token than A \(quantization=fp16\).*however often one looks.* A is better\.\n/);
-    expect(table).toMatch(/│ energy per request +│ J\/request │/);
-    expect(table).toMatch(/A month of A's traffic of [\d.]+ output tokens\/s is [\d,.]+ kWh and [\d,.]+ USD; by B it would be [\d,.]+ kWh more/);
-    expect(markdown).toMatch(/^\*\*A is better\.\*\* B \(quantization=int8\)/);
-    expect(markdown).toContain('| energy per output token | J/token |');
-  });
-
-  it('svg is the picture alone, html a page around it', async () => {
-    expect(await formatted('svg')).toMatch(/^<svg [^]*<\/svg>\n$/);
-    expect(await formatted('html')).toMatch(/^<!doctype html>[^]*<h1>Joulebook comparison<\/h1>[^]*<svg [^]*<\/svg>[^]*<\/html>\n$/);
-  });
-});
-
 const page = async (query: string): Promise<Response> => fetch(`${serving.address}/compare${query}`);
 
 describe('the page', () => {
   it('asks what to compare', async () => {
     const text = await (await page('')).text();
     expect(text).toContain('Say what differs between A and B');
-    expect(text).toMatch(/<input name="a-from"[^]*<select name="metric">[^]*joulesPerToken/);
+    expect(text).toMatch(/<input name="a-from"[^]*<select name="metric" multiple[^]*joulesPerToken/);
   });
 
   it('answers with the picture, in a style that its policy allows, and keeps what was asked', async () => {

@@ -54,7 +54,7 @@ export function addCompare(program: Command, surroundings: Surroundings, onRegre
     .option('--from <TIME>', 'both sides begin here, unless said of one: ISO 8601 with a zone, or epoch seconds')
     .option('--to <TIME>', 'both sides end here')
     .addOption(new Option('--where <KEY=VALUE>', 'only such facts, of both sides; again for more').argParser(several))
-    .option('--metric <NAME>', 'what is compared, default joulesPerToken')
+    .addOption(new Option('--metric <NAME,…>', 'what is compared, default joulesPerToken; of several the verdicts hold for all of them together').argParser(several))
     .option('--per <BASE>', 'the metric per token, request or task (a request accepted inside its targets)')
     .option('--boundary <NAME>', 'gpu, module, cpu, dram, server or meter; without it the narrowest that both sides have')
     .option('--step <DURATION>', 'how long a block is; without it 1m, less where there is little time')

@@ -50,8 +50,8 @@ const effect = z.object({
 
 const metric = { metric: z.string(), title: z.string(), unit: z.string(), per: z.enum(PER).nullable(), lowerIsBetter: z.boolean() };
 
-/** The same change by another measure; verdicts among them are Holm's, so that many measures make no find. */
-const also = z.object({ ...metric, a: known, b: known, relative: known, unadjusted: known, ci95: interval, pValue: known, verdict });
+/** The same change by another measure. Verdicts on those that nobody asked for hold for all of these together, so that many measures make no find. */
+const also = z.object({ ...metric, a: known, b: known, relative: known, unadjusted: known, ci95: interval, pValue: known, verdict, /** Why it is not comparable by this measure alone. */ reasons: z.array(reason) });
 export type Also = z.infer<typeof also>;
 
 const amounts = z.object({ /** Before PUE. */ kwh: known, /** After PUE, in the currency of the book. */ cost: known, carbonKg: known });
@@ -63,6 +63,8 @@ export const comparison = z.object({
   b: side,
   effect,
   verdict,
+  /** How many measures were asked for and can be told: verdicts and p-values hold for all of them together (Holm), intervals for each by itself. */
+  together: z.number(),
   /** Relative effect that this much data would show in 8 of 10 cases. */
   minimumDetectableEffect: known,
   reasons: z.array(reason),

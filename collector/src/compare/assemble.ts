@@ -38,16 +38,32 @@ const ERROR = 0.05;
 
 const verdictBy = (relative: number, { lowerIsBetter }: Metric): Verdict => (relative < 0 === lowerIsBetter ? 'b-better' : 'a-better');
 
-function alsoOf(others: readonly Compared[], refused: boolean): Also[] {
-  // One without a p-value can show nothing, and takes none of the error from the others.
-  const told = others.filter(({ answer }) => answer.effect.pValue !== null);
+interface Judged {
+  readonly pValue: number | null;
+  readonly verdict: Verdict;
+}
+
+const isRefused = ({ answer, refused }: Compared): boolean => refused.length > 0 || answer.verdict === 'not-comparable';
+
+/** Verdicts that hold for all of these measures together. */
+function judgedTogether(all: readonly Compared[]): ReadonlyMap<Compared, Judged> {
+  // One that can show nothing takes none of the error from the others.
+  const told = all.filter((each) => !isRefused(each) && each.answer.effect.pValue !== null);
   const adjusted = holm(told.map(({ answer }) => answer.effect.pValue ?? 1));
-  return others.map((other): Also => {
-    const { metric, answer: { a, b, effect, verdict } } = other;
-    const pValue = adjusted[told.indexOf(other)] ?? null;
+  return new Map(all.map((each) => {
+    const { metric, answer: { effect } } = each;
+    const pValue = adjusted[told.indexOf(each)] ?? null;
     const shown = pValue !== null && pValue < ERROR && effect.relative !== null ? verdictBy(effect.relative, metric) : 'no-difference-shown';
-    return { ...metricPart(metric), a: a.estimate, b: b.estimate, relative: effect.relative, unadjusted: effect.unadjusted, ci95: pair(effect.ci95), pValue, verdict: refused || verdict === 'not-comparable' ? 'not-comparable' : shown };
-  });
+    return [each, { pValue, verdict: isRefused(each) ? 'not-comparable' : shown }];
+  }));
+}
+
+function alsoOf({ metric, answer: { a, b, effect, verdict, reasons }, refused }: Compared, judged: Judged | undefined): Also {
+  const against = [...refused, ...(verdict === 'not-comparable' ? reasons : [])];
+  return {
+    ...metricPart(metric), a: a.estimate, b: b.estimate, relative: effect.relative, unadjusted: effect.unadjusted, ci95: pair(effect.ci95), pValue: judged?.pValue ?? null, verdict: judged?.verdict ?? 'not-comparable',
+    reasons: unique(against),
+  };
 }
 
 function precisionOf({ request: { precision: wanted, sequential }, sides, step }: Found, { effect: { ci95: once, alwaysValid, relative }, blocksFor, a, b }: BlockAnswer): Comparison['precision'] {
@@ -65,22 +81,26 @@ const unique = (reasons: readonly Reason[]): Reason[] => [...new Map(reasons.map
 const flagsOf = (sides: Pair<Measured>): Comparison['flags'] => sides.flatMap(({ told: { report } }, index) => report.flags.map((flag) => ({ ...flag, side: index === 0 ? ('a' as const) : ('b' as const) })));
 
 export function answerOf(found: Found): Comparison {
-  const { request, book, sides, design, step, main: { metric, answer }, others, refused, notes } = found;
+  const { request, book, sides, design, step, main, others, notes } = found;
+  const { metric, answer, refused } = main;
   const [a, b] = sides;
   const { effect } = answer;
-  const verdict: Verdict = refused.length > 0 ? 'not-comparable' : answer.verdict;
+  // Measures that were asked for share one error; those that are told beside them take nothing of it, and share another.
+  const [asked, unasked] = [[main, ...others.filter((each) => request.measures.includes(each.metric))], others.filter((each) => !request.measures.includes(each.metric))];
+  const judged = new Map([...judgedTogether(asked), ...judgedTogether(unasked)]);
+  const { verdict, pValue } = judged.get(main) ?? { verdict: 'not-comparable', pValue: null };
   const comparison: Omit<Comparison, 'sentences'> = {
     ...metricPart(metric),
     a: sideOf(a, request.a, answer.a, step === null), b: sideOf(b, request.b, answer.b, step === null),
-    effect: { relative: effect.relative, ci95: pair(effect.ci95), alwaysValid: pair(effect.alwaysValid), pValue: effect.pValue, adjusted: effect.adjusted, unadjusted: effect.unadjusted },
-    verdict,
+    effect: { relative: effect.relative, ci95: pair(effect.ci95), alwaysValid: pair(effect.alwaysValid), pValue, adjusted: effect.adjusted, unadjusted: effect.unadjusted },
+    verdict, together: asked.filter((each) => !isRefused(each)).length,
     minimumDetectableEffect: answer.minimumDetectableEffect,
     reasons: unique([...refused, ...answer.reasons, ...notes]),
     adjustments: answer.adjustments.map(({ covariate, coefficient, detail }) => ({ covariate, coefficient, detail })),
     design, step: step === null ? null : step / 1e6, sequential: request.sequential,
     boundary: a.told.boundary === b.told.boundary ? a.told.boundary : null, currency: book.currency,
     precision: precisionOf(found, answer),
-    also: alsoOf(others, refused.length > 0),
+    also: others.map((each) => alsoOf(each, refused.length > 0 ? undefined : judged.get(each))),
     monthly: step === null || verdict === 'not-comparable' ? null : monthlyOf(metric, a.told, a.sums, secondsOf(a), answer),
     flags: flagsOf(sides),
   };
@@ -94,7 +114,7 @@ export function nothingToTell({ metric, a, b, sequential, precision }: CompareRe
   const comparison: Omit<Comparison, 'sentences'> = {
     ...metricPart(metric), a: { ...NO_SIDE, name: a.name }, b: { ...NO_SIDE, name: b.name },
     effect: { relative: null, ci95: null, alwaysValid: null, pValue: null, adjusted: false, unadjusted: null },
-    verdict: 'not-comparable', minimumDetectableEffect: null, reasons: unique(reasons), adjustments: [], design: null, step: null, sequential,
+    verdict: 'not-comparable', together: 0, minimumDetectableEffect: null, reasons: unique(reasons), adjustments: [], design: null, step: null, sequential,
     boundary: first.boundary ?? second.boundary, currency, precision: { wanted: precision, reached: null, blocksPerSide: null, secondsPerSide: null, moreSeconds: null }, also: [], monthly: null, flags: [],
   };
   return { ...comparison, sentences: sentencesOf(comparison) };

@@ -13,7 +13,7 @@ import { iso } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 import { comparison, type Comparison } from './answer.js';
 import { compare } from './compare.js';
-import { storeOf, stretchesOf, type Stretches } from './facts.testing.js';
+import { SharedStores, stretchesOf, type Stretches } from './facts.testing.js';
 import { METRICS } from './metrics.js';
 import { parseCompare, requestOf } from './question.js';
 
@@ -32,14 +32,9 @@ async function asked(store: Store, said: Said, book: Book = EMPTY_BOOK): Promise
   expect(comparison.parse(JSON.parse(JSON.stringify(answer)))).toEqual(answer);
   return answer;
 }
-async function of(sides: readonly Stretches[], said: Said = {}, book?: Book): Promise<Comparison> {
-  const store = await storeOf(...sides);
-  try {
-    return await asked(store, { ...SIDES, ...said }, book);
-  } finally {
-    await store.close();
-  }
-}
+const stores = new SharedStores();
+afterAll(() => stores.close());
+const of = async (sides: readonly Stretches[], said: Said = {}): Promise<Comparison> => asked(await stores.of(...sides), { ...SIDES, ...said });
 const codes = ({ reasons }: Comparison): string[] => reasons.map(({ code }) => code);
 
 describe('a change of 10 % in the same traffic', () => {
@@ -88,6 +83,15 @@ it('tells per token and per request apart: longer answers cost less per token an
   expect([perRequest.metric, perRequest.verdict, perRequest.also.map(({ metric }) => metric)]).toEqual(['joulesPerRequest', 'a-better', ['joulesPerToken']]);
 });
 
+it('of several measures calls one different only where that holds for all of them together, and says so', async () => {
+  const sides = [air, { ...liquid, joulesPerToken: 1.88 }];
+  const [one, three] = [await of(sides), await of(sides, { metric: ['joulesPerToken,watts', 'joulesPerUsefulToken'] })];
+  expect([one.verdict, one.together, three.verdict, three.together]).toEqual(['b-better', 1, 'no-difference-shown', 3]);
+  expect([three.effect.pValue, three.effect.ci95]).toEqual([expect.closeTo(3 * (one.effect.pValue ?? 0), 12), one.effect.ci95]);
+  expect(three.also.map(({ metric, verdict }) => [metric, verdict])).toEqual([['watts', 'no-difference-shown'], ['joulesPerUsefulToken', 'no-difference-shown'], ['joulesPerRequest', 'b-better']]);
+  expect([one.sentences.join(' '), three.sentences.join(' ')].map((text) => text.includes('Verdicts hold for the 3 measures that were asked for together'))).toEqual([false, true]);
+});
+
 it('says when power fell and energy per token rose', async () => {
   const { sentences, a, b } = await of([air, { ...liquid, joulesPerToken: 4, tokens: 15_000 }], { adjust: ['none'] });
   expect([a.watts, b.watts]).toEqual([expect.closeTo(200, -1), expect.closeTo(100, -1)]);
@@ -116,11 +120,10 @@ describe('designs', () => {
 
   it('a node that counts no tokens of its own has no figure of its own', async () => {
     const workers = ['node-3', 'node-4', 'node-5'].map((node, index): Stretches => ({ ...air, count: 150, joulesPerToken: 1, node, device: `GPU-${node}`, labels: index === 0 ? AIR : LIQUID }));
-    const store = await storeOf({ ...air, count: 150, node: 'node-1' }, { ...liquid, from: 0, count: 150, node: 'node-2', device: 'GPU-2' }, ...workers);
+    const store = await stores.of({ ...air, count: 150, node: 'node-1' }, { ...liquid, from: 0, count: 150, node: 'node-2', device: 'GPU-2' }, ...workers);
     // Without node-3's: deployments that name another node for their tokens.
     const answer = await asked({ ...store, sum: async (query) => (await store.sum(query)).filter(({ values }) => query.kind === 'booked' || query.kind === 'energy' || !values.includes('node-3')) }, SIDES);
     expect(answer.a.blocks).toBe(150);
-    await store.close();
   });
 
   it('nodes that both sides share are told together: they differ in neither', async () => {
@@ -130,7 +133,7 @@ describe('designs', () => {
 
   it('before and after by time alone', async () => {
     const cut = iso(HOURS * 3600);
-    expect(await of([{ ...air, labels: {} }, { ...liquid, labels: {} }], { a: [], b: [], 'a-to': [cut], 'b-from': [cut] })).toMatchObject({ design: 'before-after', verdict: 'b-better', a: { name: `before ${cut}`, to: cut }, b: { from: cut } });
+    expect(await of([air, liquid], { a: [], b: [], 'a-to': [cut], 'b-from': [cut] })).toMatchObject({ design: 'before-after', verdict: 'b-better', a: { name: `before ${cut}`, to: cut }, b: { from: cut } });
   });
 });
 
@@ -173,21 +176,23 @@ costs: [{ item: gpu, perGpuHour: 2 }]
 slo: [{ ttft: 2s, tpot: 50ms }]
 `);
     book = await readBook(file);
-    store = await storeOf(...[air, { ...liquid, count: 120 }].flatMap((side): Stretches[] => [side, { ...side, device: 'GPU-9', seed: 9, joulesPerToken: 0.7, energy: { phase: 'prefill' } }]));
+    store = await stores.of(...[air, { ...liquid, count: 120 }].flatMap((side): Stretches[] => [side, { ...side, device: 'GPU-9', seed: 9, joulesPerToken: 0.7, energy: { phase: 'prefill' } }]));
     const request = parseCompare(SIDES, {}, '');
     reports = [await buildReport(store, requestOf(request, request.a, undefined), '', book), await buildReport(store, requestOf(request, request.b, undefined), '', book)];
   });
-  afterAll(() => store.close());
-
-  it.each([...METRICS.keys()].filter((name) => name in FIGURES))('%s', async (metric) => {
-    const { a, b, currency } = await compare(store, parseCompare({ ...SIDES, metric: [metric] }, {}, ''), book);
+  it('whatever is compared, in the currency of the book', async () => {
+    const names = [...METRICS.keys()].filter((name) => name in FIGURES);
+    const { metric, a, b, also, currency } = await compare(store, parseCompare({ ...SIDES, metric: names }, {}, ''), book);
+    expect([names.length, currency, [metric, ...also.map((each) => each.metric)]]).toEqual([18, 'EUR', names]);
     for (const [index, side] of [a, b].entries()) {
       const { total, coverage } = reports[index] ?? {};
-      const figure: unknown = Object.entries(total ?? {}).find(([name]) => name === metric)?.[1];
-      expect((side.estimate ?? Number.NaN) / (typeof figure === 'number' ? figure : Number.NaN), metric).toBeCloseTo(1, 9);
       expect([side.coverage, side.watts]).toEqual([coverage, expect.closeTo(total?.watts ?? Number.NaN, 6)]);
+      for (const name of names) {
+        const estimate = name === metric ? side.estimate : also.find((each) => each.metric === name)?.[index === 0 ? 'a' : 'b'];
+        const figure: unknown = Object.entries(total ?? {}).find(([known]) => known === name)?.[1];
+        expect((estimate ?? Number.NaN) / (typeof figure === 'number' ? figure : Number.NaN), name).toBeCloseTo(1, 9);
+      }
     }
-    expect(currency).toBe('EUR');
   });
 
   it('wall time is asked for exactly where the metric is power, and by minute where that is enough', async () => {
@@ -195,10 +200,9 @@ slo: [{ ttft: 2s, tpot: 50ms }]
   });
 
   it('useful tokens are never more than were made, though requests that ended here began before', async () => {
-    const facts = await storeOf(fewerMade({ ...air, count: 60 }), fewerMade({ ...liquid, count: 60 }));
+    const facts = await stores.of(fewerMade({ ...air, count: 60 }), fewerMade({ ...liquid, count: 60 }));
     const { a } = await asked(facts, { ...SIDES, metric: ['joulesPerUsefulToken'] });
     expect(a.estimate).toBeCloseTo(a.joulesPerToken ?? Number.NaN, 9);
-    await facts.close();
   });
 
   it('mean latencies are inside the buckets of their requests', async () => {

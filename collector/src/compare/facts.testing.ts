@@ -3,6 +3,7 @@ import type { Batch } from '@joulebook/shared/batch.js';
 import type { GaugeSlice, Slice } from '@joulebook/shared/slice.js';
 import { seconds } from '@joulebook/shared/units.js';
 import { openDuckdb } from '../store/duckdb.js';
+import { remembering } from '../store/remembering.js';
 import { at, batchOf, energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 
@@ -51,8 +52,29 @@ export function stretchesOf({ labels, device = 'GPU-0', from = 0, count, every =
   }).flat();
 }
 
+type Facts = Stretches | readonly Slice[];
+
+/**
+ * Stores with facts that several tests ask of: made once, and what one test asked is not summed again for the next. Facts of other
+ * tests in the same store are in nobody's way, as long as no side selects them.
+ */
+export class SharedStores {
+  readonly #stores = new Map<string, Promise<Store>>();
+
+  of(...sides: readonly Facts[]): Promise<Store> {
+    const key = JSON.stringify(sides);
+    const store = this.#stores.get(key) ?? storeOf(...sides).then(remembering);
+    this.#stores.set(key, store);
+    return store;
+  }
+
+  async close(): Promise<void> {
+    for (const store of this.#stores.values()) await (await store).close();
+  }
+}
+
 /** A store in memory with these facts; each side is a batch of its own. */
-export async function storeOf(...sides: readonly (Stretches | readonly Slice[])[]): Promise<Store> {
+export async function storeOf(...sides: readonly Facts[]): Promise<Store> {
   const store = await openDuckdb(':memory:');
   const sequences = new Map<string, number>();
   for (const side of sides) {

@@ -25,6 +25,8 @@ export interface Measured {
 export interface Compared {
   readonly metric: Metric;
   readonly answer: BlockAnswer;
+  /** What stands against an answer by this metric alone. */
+  readonly refused: readonly Reason[];
 }
 
 export interface Found {
@@ -36,8 +38,7 @@ export interface Found {
   readonly step: EpochMicros | null;
   readonly main: Compared;
   readonly others: readonly Compared[];
-  /** Each makes the sides not comparable; `notes` only qualify the answer. */
-  readonly refused: readonly Reason[];
+  /** Only qualify the answer; what a measure was refused for makes the sides not comparable by it, and of the main one by any. */
   readonly notes: readonly Reason[];
 }
 

@@ -7,7 +7,7 @@ const side = (name: string, estimate: number): SideAnswer => ({
 });
 const COMPARISON: Comparison = {
   metric: 'joulesPerToken', title: 'energy per output token', unit: 'J/token', per: 'token', lowerIsBetter: true, a: side('quantization=fp16', 2), b: side('<b a="1">&', 1.5),
-  effect: { relative: -0.25, ci95: [-0.27, -0.23], alwaysValid: [-0.3, -0.2], pValue: 0.001, adjusted: false, unadjusted: -0.25 }, verdict: 'b-better', minimumDetectableEffect: 0.02, reasons: [], adjustments: [],
+  effect: { relative: -0.25, ci95: [-0.27, -0.23], alwaysValid: [-0.3, -0.2], pValue: 0.001, adjusted: false, unadjusted: -0.25 }, verdict: 'b-better', together: 1, minimumDetectableEffect: 0.02, reasons: [], adjustments: [],
   design: 'runs', step: null, sequential: false, boundary: 'gpu', currency: 'USD', precision: { wanted: 0.02, reached: 0.02, blocksPerSide: null, secondsPerSide: null, moreSeconds: null }, also: [], monthly: null, flags: [],
   sentences: ['B is better.'],
 };

@@ -31,6 +31,13 @@ it('needs no label where times part the sides', () => {
   expect(parseCompare({ 'a-to': [iso(60)], 'b-from': [iso(90)] }, {}, '')).toMatchObject({ a: { where: [], to: at(60), name: `before ${iso(60)}` }, b: { from: at(90) } });
 });
 
+it('reads several metrics, each once and each per what is asked', () => {
+  const { metric, measures } = parseCompare({ a: ['x=1'], b: ['x=2'], metric: ['joulesPerToken, joulesPerUsefulToken', 'joulesPerRequest'], per: ['task'] }, {}, '');
+  expect([metric.name, measures.map(({ name }) => name)]).toEqual(['joulesPerUsefulRequest', ['joulesPerUsefulRequest']]);
+  expect(parseCompare({ a: ['x=1'], b: ['x=2'], metric: ['watts,joulesPerToken', 'ttft,watts'] }, {}, '').measures.map(({ name }) => name)).toEqual(['watts', 'joulesPerToken', 'ttft']);
+  expect(faults({ a: ['x=1'], b: ['x=2'], metric: ['watts,tpott', 'ttfft'] })).toEqual(["--metric: 'tpott' is no metric; did you mean 'tpot'?", "--metric: 'ttfft' is no metric; did you mean 'ttft'?"]);
+});
+
 it('tells all faults at once, each with the option as it was said', () => {
   expect(faults({ b: ['x'], 'a-from': ['yesterday'], metric: ['joulesPerTokn'], step: ['0'], adjust: ['load,inputLenght'], precision: ['200%'], sequential: ['perhaps'], stop: ['1m'] })).toEqual([
     "--stop: unknown; did you mean 'step'?",

@@ -14,7 +14,7 @@ export const COMPARE_OPTIONS = [
   'a', 'b', 'a-from', 'a-to', 'b-from', 'b-to', 'from', 'to', 'where', 'metric', 'per', 'boundary', 'step', 'adjust', 'sequential', 'precision', 'slo', 'price', 'pue', 'carbon',
 ] as const;
 type Option = (typeof COMPARE_OPTIONS)[number];
-const SEVERAL = ['a', 'b', 'where'] as const satisfies Option[];
+const SEVERAL = ['a', 'b', 'where', 'metric'] as const satisfies Option[];
 
 export interface SideText {
   /** Its own filters and those of both. */
@@ -31,6 +31,8 @@ export interface CompareRequest {
   readonly a: SideText;
   readonly b: SideText;
   readonly metric: Metric;
+  /** All that were asked for, `metric` first: a verdict on any of them has to hold for all of them together. */
+  readonly measures: readonly Metric[];
   readonly boundary: Boundary | undefined;
   /** Undefined: as fits the time that there is. */
   readonly step: EpochMicros | undefined;
@@ -78,8 +80,13 @@ function side(reading: Reader, option: 'a' | 'b', shared: readonly Filter[]): Si
   return { where: [...own, ...shared], from: begin, to: end, name: nameOf(pairs, said[`${option}-from`]?.at(-1), said[`${option}-to`]?.at(-1)) };
 }
 
-function metric(reading: Reader): Metric | undefined {
-  const name = reading.said['metric']?.at(-1) ?? DEFAULT_METRIC;
+function measures(reading: Reader): Metric[] {
+  const names = (reading.said['metric'] ?? []).flatMap((text) => text.split(',').map((name) => name.trim()));
+  const found = (names.length === 0 ? [DEFAULT_METRIC] : names).flatMap((name) => metric(reading, name) ?? []);
+  return [...new Map(found.map((each) => [`${each.name} ${each.per}`, each])).values()];
+}
+
+function metric(reading: Reader, name: string): Metric | undefined {
   const found = METRICS.get(name);
   if (!found) return reading.fault('metric', `'${name}' ${whyNoMetric(name)}`);
   const per = reading.one('per', (text): Per | undefined => PER.find((known) => known === text), `is none; ${guess(reading.said['per']?.at(-1) ?? '', PER)}`);
@@ -113,7 +120,7 @@ export function parseCompare(said: Said, defaults: Defaults, prefix: '--' | ''):
   reading.options(COMPARE_OPTIONS, SEVERAL);
   const shared = filters(reading, 'where', said['where'] ?? []);
   const [a, b] = [side(reading, 'a', shared), side(reading, 'b', shared)];
-  const asked = metric(reading);
+  const asked = measures(reading);
   const near = guess((said['adjust']?.at(-1) ?? '').split(',').find((name) => covariates(name) === undefined) ?? '', COVARIATES);
   const request = {
     a, b,
@@ -128,9 +135,10 @@ export function parseCompare(said: Said, defaults: Defaults, prefix: '--' | ''):
     carbon: reading.number('carbon', 0) ?? defaults.carbon ?? null,
   };
   // The same times are read for both sides.
-  if (asked) for (const [option, { where }] of [['a', a], ['b', b], ['where', { where: shared }]] as const) checkFilters(reading, option, option === 'where' ? where : where.filter((filter) => !shared.includes(filter)), asked);
-  if (reading.faults.length > 0 || !asked) throw new UsageError([...new Set(reading.faults)]);
-  return { ...request, metric: asked };
+  for (const each of asked) for (const [option, { where }] of [['a', a], ['b', b], ['where', { where: shared }]] as const) checkFilters(reading, option, option === 'where' ? where : where.filter((filter) => !shared.includes(filter)), each);
+  const [first] = asked;
+  if (reading.faults.length > 0 || !first) throw new UsageError([...new Set(reading.faults)]);
+  return { ...request, metric: first, measures: asked };
 }
 
 /** A side as a question for a report. */

@@ -124,7 +124,8 @@ export function badlyCovered([a, b]: Pair<Told>): Reason[] {
 /** The sensor says too little about so short or so divided a time. */
 export function beyondTheSensor(sides: Pair<Told>, metric: Metric): Reason[] {
   const phase = isOfPhase(metric);
-  return eachSide(sides, ({ phase: row, sampling }, name) => {
+  return eachSide(sides, ({ phases, sampling }, name) => {
+    const row = phase && phases.find(({ group }) => group['phase'] === phase);
     const modelled = row?.joules && row.modelledJoules !== null ? row.modelledJoules / row.joules : 0;
     const coarse = row?.flags.find(({ code }) => code === 'COARSE');
     return [

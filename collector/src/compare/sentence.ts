@@ -58,7 +58,8 @@ function powerLine({ a, b, metric, verdict }: Answer): string[] {
 
 const OTHERWISE: Readonly<Record<Verdict, string>> = { 'b-better': 'B is better', 'a-better': 'A is better', 'no-difference-shown': 'no difference is shown', 'not-comparable': 'nothing can be told' };
 
-function alsoLine({ title, relative, ci95, verdict }: Also, main: Verdict): string[] {
+function alsoLine({ title, relative, ci95, verdict, reasons: [against] }: Also, main: Verdict): string[] {
+  if (against && main !== 'not-comparable') return [`By ${title} they can't be compared: ${against.detail}`];
   if (relative === null || ci95 === null || main === 'not-comparable') return [];
   const told = `${title} ${change(relative)} (${intervalText(ci95)})`;
   return [verdict === main ? `It is the same by ${told}.` : `It is not the same by ${told}: there ${OTHERWISE[verdict]}.`];
@@ -94,6 +95,10 @@ const signed = (value: number): string => `${value < 0 ? MINUS : '+'}${amount(va
 const monthlyNow = ({ kwh, cost, carbonKg }: Amounts, currency: string): string =>
   listed([...(kwh === null ? [] : [`${figure(kwh)} kWh`]), ...(cost === null ? [] : [`${figure(cost)} ${currency}`]), ...(carbonKg === null ? [] : [`${figure(carbonKg)} kg CO2e`])]);
 
+/** An interval of one measure may leave no change out where the verdict, which has to hold for all, does not. */
+const togetherLine = ({ together, verdict }: Answer): string[] =>
+  (together < 2 || verdict === 'not-comparable' ? [] : [`Verdicts hold for the ${together} measures that were asked for together (Holm: that any of them is called different by chance happens in 5 of 100 cases at most); intervals are of each by itself.`]);
+
 export function sentencesOf(answer: Answer): string[] {
-  return [verdictLine(answer), ...powerLine(answer), ...answer.also.flatMap((each) => alsoLine(each, answer.verdict)), ...monthLine(answer), ...precisionLine(answer)];
+  return [verdictLine(answer), ...powerLine(answer), ...answer.also.flatMap((each) => alsoLine(each, answer.verdict)), ...togetherLine(answer), ...monthLine(answer), ...precisionLine(answer)];
 }

@@ -32,10 +32,10 @@ export async function glance(plain: Store, asked: CompareRequest, text: SideText
   const request = requestOf(asked, text, asked.boundary);
   const { store, span } = await divided(plain, request, book);
   const methods = await store.sum({ kind: 'booked', by: ['boundary', 'source', 'method'], ...scopeOf('booked', request) });
-  // Facts that can't follow a filter are of every side, and so of none.
+  // Facts that can't follow a filter are of every side, and so of none. Divided as a report divides them, which need not ask again then.
   const follows = (kind: FactKind): boolean => request.where.every(({ key }) => divides(kind, key));
-  const tokens = follows('tokens') ? await store.sum({ kind: 'tokens', by: [], ...scopeOf('tokens', request) }) : [];
-  const requests = follows('requests') ? await store.sum({ kind: 'requests', by: [], ...scopeOf('requests', request) }) : [];
+  const tokens = follows('tokens') ? await store.sum({ kind: 'tokens', by: ['token'], ...scopeOf('tokens', request) }) : [];
+  const requests = follows('requests') ? await store.sum({ kind: 'requests', by: ['outcome'], ...scopeOf('requests', request) }) : [];
   const boundary = asked.boundary ?? chooseBoundary(methods).chosen;
   return { text, store, worth: valuationOf(book, request, span), request: { ...request, boundary: boundary ?? undefined }, methods, boundary, extent: hull([...methods, ...tokens, ...requests]) };
 }
@@ -47,15 +47,15 @@ export interface Device {
 
 export interface Told extends Glance {
   readonly report: Report;
-  /** The row of the metric's phase, of a metric of one phase. */
-  readonly phase: Report['rows'][number] | undefined;
+  /** A row of each phase, where something is asked of one phase. */
+  readonly phases: Report['rows'];
   /** Half the width of the 95 % interval that reading now and then adds, as a share of the energy; null where it is not stated. */
   readonly sampling: number | null;
   readonly devices: readonly Device[];
 }
 
 /** Wall time by minute saves a look at every fact, and only mean power needs it exactly. */
-const withRoughWalls = (store: Store): Store => ({ ...store, sum: (query) => store.sum({ ...query, wallByCell: true }) });
+const withRoughWalls = (store: Store): Store => ({ ...store, sum: (query) => store.sum(query.kind === 'energy' ? { ...query, wallByCell: true } : query) });
 
 const DEVIATIONS = 1.96;
 
@@ -74,12 +74,12 @@ async function devicesOf({ store, request, boundary }: Glance): Promise<Device[]
   return found.flatMap(({ values: [node, device] }) => (node && device ? [{ node, device }] : []));
 }
 
-export async function tell(plain: Store, side: Glance, metric: Metric, book: Book): Promise<Told> {
-  const exact = metric.numerator === 'wall' || metric.denominator === 'wall';
+export async function tell(plain: Store, side: Glance, measures: readonly Metric[], book: Book): Promise<Told> {
+  const exact = measures.some(({ numerator, denominator }) => numerator === 'wall' || denominator === 'wall');
   const [whole, own] = exact ? [plain, side.store] : [withRoughWalls(plain), withRoughWalls(side.store)];
-  const phase = isOfPhase(metric);
-  const report = await buildReport(whole, phase === undefined ? side.request : { ...side.request, by: ['phase'] }, '', book);
-  return { ...side, report, phase: phase && report.rows.find(({ group }) => group['phase'] === phase), sampling: await samplingOf(own, side), devices: await devicesOf(side) };
+  const byPhase = measures.some((metric) => isOfPhase(metric) !== undefined);
+  const report = await buildReport(whole, byPhase ? { ...side.request, by: ['phase'] } : side.request, '', book);
+  return { ...side, report, phases: byPhase ? report.rows : [], sampling: await samplingOf(own, side), devices: await devicesOf(side) };
 }
 
 /** Inlet air is what a change can't change; what is nearest to it by name. */

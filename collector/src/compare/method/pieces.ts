@@ -39,7 +39,7 @@ const MOST_PIECES = 96;
 /** Fewer turns of both sides say little about how turns differ. */
 export const LEAST_CYCLES = 8;
 
-/** When blocks begin, in order: those of several nodes that begin together are one slot, until they end or the next one begins. */
+/** When blocks begin, in order: those of several nodes that begin together are one slot, until the next one begins or nothing is measured any more. */
 interface Slot {
   readonly from: number;
   readonly length: number;
@@ -49,7 +49,11 @@ function slotsOf(blocks: readonly Block[]): Slot[] {
   const ends = new Map<number, number>();
   for (const { from, to } of blocks) ends.set(from, Math.max(to, ends.get(from) ?? to));
   const order = [...ends].toSorted(([one], [other]) => one - other);
-  return order.map(([from, to], index) => ({ from, length: Math.min(to, order[index + 1]?.[0] ?? to) - from }));
+  let reached = -Infinity;
+  return order.map(([from, to], index) => {
+    reached = Math.max(reached, to);
+    return { from, length: Math.min(reached, order[index + 1]?.[0] ?? reached) - from };
+  });
 }
 
 const lengthOf = (slots: readonly Slot[]): number => slots.reduce((sum, { length }) => sum + length, 0);
