@@ -6,6 +6,7 @@ import { addAlerts } from './alerts.js';
 import { addBackup } from './backup.js';
 import { addCompare } from './compare.js';
 import { addEvidence } from './evidence.js';
+import { addExperiment } from './experiment.js';
 import { addExport } from './export.js';
 import { addLosses } from './losses.js';
 import { addOutcomes } from './outcomes.js';
@@ -31,6 +32,7 @@ function programOf(surroundings: Surroundings, onProblem: () => void): Command {
   addServe(program, surroundings);
   addReport(program, surroundings);
   addCompare(program, surroundings, onProblem);
+  addExperiment(program, surroundings);
   addWaste(program, surroundings);
   addStatement(program, surroundings);
   addEvidence(program, surroundings);
