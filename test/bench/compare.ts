@@ -9,10 +9,12 @@ import { normalTail } from '@joulebook/collector/compare/method/student.js';
 import { UsageError } from '@joulebook/shared/errors.js';
 import { openThread, type Thread, type ThreadErrors } from '@joulebook/shared/thread.js';
 import { CONFOUNDED, EXPERIMENTS } from './compare-designs.js';
+import { speed, type Goal } from './compare-speed.js';
 import { BLOCK, EFFECTS, LESS, type Looked, type Trial, type Unraveled } from './compare-trials.js';
 import type { Simulation } from './compare-worker.js';
 import type { World } from './compare-world.js';
 
+const PARTS = ['method', 'speed'];
 const LEVEL = 0.05;
 const COVERAGE = [0.93, 0.97] as const;
 /** Deviations that 8 of 10 normal errors stay below. */
@@ -23,14 +25,20 @@ const percent = (value: number, digits = 1): string => `${(100 * value).toFixed(
 const median = (values: readonly number[]): number => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN;
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-type Check = readonly [name: string, reached: boolean];
-
 /** @returns whether every goal was reached */
 export async function compare(options: readonly string[]): Promise<boolean> {
-  const { seeds, days, memory } = asked(options);
+  const asking = asked(options);
+  const { only } = asking;
+  const checks: Goal[] = [...(only === 'speed' ? [] : await method(asking)), ...(only === 'method' ? [] : await speed())];
+  console.log('');
+  for (const { text, reached } of checks) console.log(`${reached ? 'reached' : 'MISSED '}  ${text}`);
+  return checks.every(({ reached }) => reached);
+}
+
+async function method({ seeds, days, memory }: Asking): Promise<Goal[]> {
   const world: World = { days, memory, shared: 0.015, own: 0.01, between: 0.02 };
   const most = LEVEL + 2 * Math.sqrt((LEVEL * (1 - LEVEL)) / seeds);
-  const checks: Check[] = [];
+  const checks: Goal[] = [];
   const threads = Array.from({ length: availableParallelism() }, () => openThread<Simulation>(new URL('compare-worker.js', import.meta.url), ENDED));
   console.log(`${seeds} seeds, ${days} days; efficiency drifts by ${percent(world.shared)} common to all nodes and ${percent(world.own)} of each, forgotten in ${memory} h; nodes differ by ${percent(world.between)}; blocks of ${BLOCK} min\n`);
   console.log(row(['', '', 'false verdicts', 'every hour,', '(one look’s', 'coverage', 'MDE', 'power at', ...EFFECTS.map((effect) => percent(effect, 0))]));
@@ -42,8 +50,7 @@ export async function compare(options: readonly string[]): Promise<boolean> {
   for (const { name } of CONFOUNDED) checks.push(told(name, await simulated<Unraveled>(threads, name, world, seeds), most));
   for (const { worker } of threads) await worker.terminate();
   console.log('');
-  for (const [name, reached] of checks) console.log(`${reached ? 'reached' : 'MISSED '}  ${name}`);
-  return checks.every(([, reached]) => reached);
+  return checks;
 }
 
 const ENDED: ThreadErrors = { revive: ({ message }) => new Error(message), failed: (cause) => cause, ended: () => new Error('a thread of the simulation ended') };
@@ -68,7 +75,7 @@ async function simulated<T>(threads: readonly Thread<Simulation>[], name: string
 const WIDTHS = [27, 10, 14, 12, 11, 9, 9, 8];
 const row = (cells: readonly string[]): string => cells.map((cell, index) => (index === 0 ? cell.padEnd(WIDTHS[0] ?? 0) : cell.padStart(WIDTHS[index] ?? 15))).join('  ');
 
-function tried(name: string, every: readonly Trial[], most: number): Check[] {
+function tried(name: string, every: readonly Trial[], most: number): Goal[] {
   const looks = every.flatMap(({ look }) => look ?? []);
   const found = share(looks.map((look) => look.found));
   const watched = share(every.map(({ watch }) => watch.found));
@@ -79,9 +86,9 @@ function tried(name: string, every: readonly Trial[], most: number): Check[] {
     ...EFFECTS.map((effect, index) => `${percent(share(every.map(({ shown }) => shown[index] ?? false)), 0)} (${percent(powerOf(looks, effect), 0)})`),
   ]));
   return [
-    [`${name}: false verdicts at one look ${percent(found)} (goal: at most ${percent(most)})`, found <= most],
-    [`${name}: false verdicts when looked at every hour ${percent(watched)} (goal: at most ${percent(most)})`, watched <= most],
-    [`${name}: coverage ${percent(coverage)} (goal: ${percent(COVERAGE[0], 0)} to ${percent(COVERAGE[1], 0)}), of ${looks.length} answers to ${every.length} questions`, coverage >= COVERAGE[0] && coverage <= COVERAGE[1]],
+    { text: `${name}: false verdicts at one look ${percent(found)} (goal: at most ${percent(most)})`, reached: found <= most },
+    { text: `${name}: false verdicts when looked at every hour ${percent(watched)} (goal: at most ${percent(most)})`, reached: watched <= most },
+    { text: `${name}: coverage ${percent(coverage)} (goal: ${percent(COVERAGE[0], 0)} to ${percent(COVERAGE[1], 0)}), of ${looks.length} answers to ${every.length} questions`, reached: coverage >= COVERAGE[0] && coverage <= COVERAGE[1] },
   ];
 }
 
@@ -93,21 +100,33 @@ function powerOf(looks: readonly Looked[], effect: number): number {
   }));
 }
 
-function told(name: string, every: readonly Unraveled[], most: number): Check {
+function told(name: string, every: readonly Unraveled[], most: number): Goal {
   const answered = every.filter(({ refused }) => !refused);
   const off = answered.filter(({ covered }) => !covered).length / every.length;
   console.log(row([
     name, percent(median(every.map(({ unadjusted }) => unadjusted))), percent(share(every.map(({ wrongUnadjusted }) => wrongUnadjusted))), percent(1 - answered.length / every.length),
     ...(answered.length === 0 ? ['–', '–'] : [percent(mean(answered.flatMap(({ effect }) => effect ?? []))), percent(share(answered.map(({ covered }) => covered)))]), percent(share(every.map(({ wrong }) => wrong))),
   ]));
-  return [`${name}: refused or right; an interval without the truth in ${percent(off)} (goal: at most ${percent(most)})`, off <= most];
+  return { text: `${name}: refused or right; an interval without the truth in ${percent(off)} (goal: at most ${percent(most)})`, reached: off <= most };
 }
 
-function asked(options: readonly string[]): { readonly seeds: number; readonly days: number; readonly memory: number } {
-  const { values } = parseArgs({ args: [...options], options: { seeds: { type: 'string', default: '400' }, days: { type: 'string', default: '14' }, memory: { type: 'string', default: '3' } } });
+interface Asking {
+  readonly seeds: number;
+  readonly days: number;
+  /** h */
+  readonly memory: number;
+  readonly only: string | undefined;
+}
+
+function asked(options: readonly string[]): Asking {
+  const { values } = parseArgs({ args: [...options], options: { seeds: { type: 'string', default: '400' }, days: { type: 'string', default: '14' }, memory: { type: 'string', default: '3' }, only: { type: 'string' } } });
   const [seeds, days, memory] = [Number(values.seeds), Number(values.days), Number(values.memory)];
-  if (!Number.isInteger(seeds) || seeds < 10) throw new UsageError(['--seeds must be a whole number from 10 on']);
-  if (!Number.isInteger(days) || days < 4 || days % 2 !== 0) throw new UsageError(['--days must be an even number from 4 on: half of them are A before the change']);
-  if (!(memory > 0)) throw new UsageError(['--memory must be hours above 0']);
-  return { seeds, days, memory };
+  const faults = [
+    ...(Number.isInteger(seeds) && seeds >= 10 ? [] : ['--seeds must be a whole number from 10 on']),
+    ...(Number.isInteger(days) && days >= 4 && days % 2 === 0 ? [] : ['--days must be an even number from 4 on: half of them are A before the change']),
+    ...(memory > 0 ? [] : ['--memory must be hours above 0']),
+    ...(values.only === undefined || PARTS.includes(values.only) ? [] : [`--only must be one of ${PARTS.join(', ')}`]),
+  ];
+  if (faults.length > 0) throw new UsageError(faults);
+  return { seeds, days, memory, only: values.only };
 }
