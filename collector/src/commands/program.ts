@@ -16,6 +16,7 @@ import { addServe } from './serve.js';
 import { addSettingsCommand } from './settings.js';
 import { addStatement } from './statement.js';
 import type { Surroundings } from './surroundings.js';
+import { addSweep } from './sweep.js';
 import { addToken } from './token.js';
 import { addVerify } from './verify.js';
 import { addWaste } from './waste.js';
@@ -33,6 +34,7 @@ function programOf(surroundings: Surroundings, onProblem: () => void): Command {
   addReport(program, surroundings);
   addCompare(program, surroundings, onProblem);
   addExperiment(program, surroundings);
+  addSweep(program, surroundings);
   addWaste(program, surroundings);
   addStatement(program, surroundings);
   addEvidence(program, surroundings);
