@@ -8,8 +8,9 @@ import { STATUSES } from './guardrail.js';
 import { definition, isRunning, type Experiment } from './mark.js';
 
 const range = z.object({ from: z.string(), to: z.string() });
-export const listed = definition.extend({
+export const listed = z.object({
   name: z.string(),
+  ...definition.shape,
   running: z.boolean(),
   /** When it was switched on and off; `to` null while it runs. */
   turns: z.array(z.object({ from: z.string(), to: z.string().nullable() })),

@@ -53,12 +53,24 @@ const finished = <T>(all: readonly Valued<T>[], bins: readonly Bin<T>[]): Binned
   return { bins: bins.toSorted((a, b) => a.value - b.value), left: lasting(all.filter(({ of }) => !taken.has(of))) };
 };
 
-/** Undefined where there are too many. */
+/** Of a value: what is nearer to the next one is held at the same, wavering around it; as far as it may waver. */
+const NEAR = 0.01;
+const WAVERS = 0.06;
+
+/** Undefined where values are not held, or are too many. */
 function steps<T>(cells: readonly Valued<T>[]): Binned<T> | undefined {
+  const groups: Valued<T>[][] = [];
+  for (const cell of cells.toSorted((a, b) => a.value - b.value)) {
+    const last = groups.at(-1);
+    const before = last?.at(-1)?.value ?? Number.NEGATIVE_INFINITY;
+    if (last && cell.value - before <= NEAR * Math.abs(cell.value)) last.push(cell);
+    else groups.push([cell]);
+  }
   const whole = lasting(cells);
-  const held = [...grouped(cells, (value) => Number(value.toPrecision(3)))].filter(([, group]) => lasting(group) >= HELD * whole);
-  if (held.length === 0 || held.length > MOST_STEPS || held.reduce((sum, [, group]) => sum + lasting(group), 0) < (1 - 5 * HELD) * whole) return undefined;
-  return finished(cells, held.map(([value, group]) => binOf(figure(value), group)));
+  const held = groups.filter((group) => lasting(group) >= HELD * whole);
+  const waver = held.some((group) => (group.at(-1)?.value ?? 0) - (group[0]?.value ?? 0) > WAVERS * Math.abs(mean(group)));
+  if (waver || held.length === 0 || held.length > MOST_STEPS || held.reduce((sum, group) => sum + lasting(group), 0) < (1 - 5 * HELD) * whole) return undefined;
+  return finished(cells, held.map((group) => binOf(figure(Number(mean(group).toPrecision(3))), group)));
 }
 
 const bandName = (band: number): string => (band < 0 ? 'below 0.5' : band === 0 ? '1' : `${2 ** band}–${2 ** (band + 1) - 1}`);

@@ -33,6 +33,9 @@ describe('points of an axis', () => {
     const { bins, left } = binned(cells([...Array.from({ length: 60 }, () => 300), 350, ...Array.from({ length: 60 }, () => 400.1)]), 'steps');
     expect(bins.map(({ name, cells: { length } }) => [name, length])).toEqual([['300', 60], ['400', 60]]);
     expect(left).toBe(60);
+    const wavering = binned(cells(Array.from({ length: 300 }, (_, index) => (index < 150 ? 1200 : 1410) + (index % 31) - 15)), 'steps');
+    expect(wavering.bins.map(({ name, cells: { length } }) => [name, length])).toEqual([['1,200', 150], ['1,410', 150]]);
+    expect(binned(cells(Array.from({ length: 300 }, (_, index) => 40 + index / 8)), 'steps').bins.length).toBeGreaterThan(3);
   });
 
   it('are doublings of counts, and even parts of the rest', () => {
