@@ -12,11 +12,11 @@ import { sweepAnswer } from '../sweep/answer.js';
 import { said, serve, type Serving } from './program.testing.js';
 
 const HOUR = 3600;
-const ON = 6 * HOUR;
-const OFF = 12 * HOUR;
+const ON = 2 * HOUR;
+const OFF = 4 * HOUR;
 const batches: readonly Batch[] = [
-  batchOf([...stretchesOf({ count: 360, joulesPerToken: 2, gauges: { 'gpu.power.limit': 400 } }), ...stretchesOf({ from: ON, count: 360, joulesPerToken: 1.6, seed: 2, gauges: { 'gpu.power.limit': 300 } })]),
-  batchOf(stretchesOf({ count: 720, joulesPerToken: 2, seed: 3 }), { node: 'node-2' }),
+  batchOf([...stretchesOf({ count: 120, joulesPerToken: 2, gauges: { 'gpu.power.limit': 400 } }), ...stretchesOf({ from: ON, count: 120, joulesPerToken: 1.6, seed: 2, gauges: { 'gpu.power.limit': 300 } })]),
+  batchOf(stretchesOf({ count: 20, joulesPerToken: 2, seed: 3 }), { node: 'node-2' }),
 ];
 const START = ['experiment', 'start', 'power-300', '--label', 'powerLimit=300W', '--nodes', 'node-1', '--at', iso(ON), '--guardrail', 'failedShare<=1%', '--before', '6h'];
 
@@ -52,7 +52,7 @@ it('starts, shows, stops and lists, in a collector and in a store alike', async 
   expect(await both(['experiment', 'stop', 'power-300', '--at', iso(OFF)])).toBe(`power-300 is off since ${iso(OFF)} on node-1.\n`);
   expect(experimentsShown.parse(JSON.parse(await both(['experiment', 'list', '--json'])))).toMatchObject({ experiments: [{ name: 'power-300', running: false, labels: { powerLimit: '300W' }, turns: [{ from: iso(ON), to: iso(OFF) }] }] });
   const shown = experimentShown.parse(JSON.parse(await both(['experiment', 'show', 'power-300', '--json'])));
-  expect(shown).toMatchObject({ comparison: { verdict: 'b-better', sequential: true }, guardrails: [{ status: 'ok' }], settling: [{ from: iso(ON), to: iso(ON + 600) }], progress: { a: 6 * HOUR, b: 6 * HOUR - 600 } });
+  expect(shown).toMatchObject({ comparison: { verdict: 'b-better', sequential: true }, guardrails: [{ status: 'ok' }], settling: [{ from: iso(ON), to: iso(ON + 600) }], progress: { a: 2 * HOUR, b: 2 * HOUR - 600 } });
   const { out: text } = await said(['experiment', 'show', 'power-300', '--store', path]);
   expect(text).toContain(`Switched on ${iso(ON)}, off ${iso(OFF)}.`);
   expect(text).toContain('failedShare<=1% is kept: 0 in B, 0 in A.');

@@ -13,12 +13,12 @@ import type { Row } from '../join/report.js';
 import { buildReport } from '../report/build.js';
 import { filters, parseTargets, Reading, type Defaults } from '../report/request.js';
 import { remembering } from '../store/remembering.js';
-import type { Extent, Store } from '../store/store.js';
+import { divides, type Extent, type Store } from '../store/store.js';
 import { isLatency, parseGuardrail, statusOf, valueOf } from './guardrail.js';
 import { experimentsOf, isRunning, type Experiment } from './mark.js';
 import { sentencesOf } from './sentence.js';
 import { rangesShown, showExperiment, type ExperimentShown } from './shown.js';
-import { controlBefore, halvesOf, secondsOf, sidesOf, type Sides } from './sides.js';
+import { controlBefore, halvesOf, secondsOf, sidesOf, since, type Sides } from './sides.js';
 
 const nodeFilter = (nodes: readonly string[]) => ({ key: 'node' as const, values: nodes });
 
@@ -70,6 +70,14 @@ function othersFlags(all: readonly Experiment[], { name, definition }: Experimen
     (['a', 'b'] as const).flatMap((side) => (ranOn(other, nodes[side], sides[side]) ? [{ code: 'OTHER_EXPERIMENT', detail: `'${other.name}' ran on nodes of ${side.toUpperCase()} in some of its time: what it changed is in ${side.toUpperCase()}.` }] : [])));
 }
 
+/** Before the first fact of its nodes nothing was to be seen, which is no gap. */
+async function begun(store: Store, experiment: Experiment, ranges: readonly Extent[], nodes: readonly string[]): Promise<readonly Extent[]> {
+  const { where, from, to } = sideOf('', ranges, nodes, experiment);
+  const found = await store.sum({ kind: 'booked', by: ['boundary'], where: where.filter(({ key }) => divides('booked', key)), from, to });
+  const [first] = found.map((sum) => sum.from).toSorted((a, b) => a - b);
+  return first === undefined ? ranges : since(ranges, first);
+}
+
 const hasBoth = ({ a, b }: Sides): boolean => a.length > 0 && b.length > 0;
 
 /** Before B says anything, how A varies by itself tells how long it will take: one half of it against the other. */
@@ -87,14 +95,16 @@ async function progressOf(store: Store, experiment: Experiment, sides: Sides, fo
     const { reached, secondsPerSide: plannedPerSide, moreSeconds: more } = found.precision;
     return { ...measured, reached, plannedPerSide, more };
   }
-  const before = experiment.definition.against.length > 0 ? controlBefore(experiment) : sides.a;
+  const { against } = experiment.definition;
+  const before = against.length > 0 ? await begun(store, experiment, controlBefore(experiment), against) : sides.a;
   const plannedPerSide = await planned(store, experiment, { ...sides, a: before }, defaults, book);
   return { ...measured, reached: null, plannedPerSide, more: plannedPerSide === null ? null : Math.max(0, plannedPerSide - Math.min(measured.a, measured.b)) };
 }
 
 export async function evaluate(plain: Store, experiment: Experiment, now: EpochMicros, defaults: Defaults, book: Book): Promise<ExperimentShown> {
   const store = remembering(plain);
-  const sides = sidesOf(experiment, now);
+  const all = sidesOf(experiment, now);
+  const sides = experiment.definition.against.length > 0 ? all : { ...all, a: await begun(store, experiment, all.a, experiment.definition.nodes) };
   const request = hasBoth(sides) ? requestFor(experiment, sides, defaults) : undefined;
   const found = request ? await compare(store, request, book) : null;
   const isEmpty = found === null || found.a.blocks === 0 || found.b.blocks === 0;

@@ -44,6 +44,9 @@ export function sidesOf({ turns, definition: { settle, before, against } }: Expe
   return { a, b, settling: told };
 }
 
+/** Without what was before. */
+export const since = (ranges: readonly Extent[], first: EpochMicros): readonly Extent[] => ranges.flatMap(({ from, to }) => inward(Math.max(from, first), to));
+
 /** Where A is other nodes: what they did before the first turn. */
 export const controlBefore = ({ turns: [first], definition: { before } }: Experiment): readonly Extent[] => (first ? inward(Math.max(0, first.from - before * 1e6), first.from) : []);
 
