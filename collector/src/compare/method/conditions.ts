@@ -7,6 +7,7 @@
  *                                     shared by the tokens, and leakage rises from where fans no longer keep up: both are curves.
  */
 import { COVARIATES, type Adjustment, type Block, type Covariate, type Reason } from './block.js';
+import { float64 } from './regression.js';
 import { quantilesOf, spreadOf, type Spread, type Weighed } from './overlap.js';
 
 export interface Condition {
@@ -35,15 +36,19 @@ const PIECES_PER_COLUMN = 4;
 
 /** Undefined where too few blocks tell; where some do not, what the one before told. */
 function valuesOf(blocks: readonly Block[], covariate: Covariate): Float64Array | undefined {
-  const told = Float64Array.from(blocks.map(({ covariates }) => covariates[covariate] ?? Number.NaN));
-  const values = IN_LOGARITHMS.has(covariate) ? told.map(Math.log) : told;
+  const inLogarithms = IN_LOGARITHMS.has(covariate);
+  const values = float64(blocks, ({ covariates }) => {
+    const told = covariates[covariate] ?? Number.NaN;
+    return inLogarithms ? Math.log(told) : told;
+  });
   const unknown = values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0);
+  if (unknown === 0) return values;
   if (unknown > MOST_UNKNOWN * values.length || unknown === values.length) return undefined;
   let last = values.find(Number.isFinite) ?? Number.NaN;
   return values.map((value) => (last = Number.isFinite(value) ? value : last));
 }
 
-const weightsOf = (blocks: readonly Block[]): Float64Array => Float64Array.from(blocks.map(({ denominator }) => denominator));
+const weightsOf = (blocks: readonly Block[]): Float64Array => float64(blocks, ({ denominator }) => denominator);
 const joined = (a: Float64Array, b: Float64Array): Float64Array => {
   const all = new Float64Array(a.length + b.length);
   all.set(a);

@@ -24,11 +24,13 @@ export function spreadOf({ values, weights }: Weighed): Spread {
   let [weight, sum, squares] = [0, 0, 0];
   // Of differences to one of them, so that squares of large values leave digits.
   const origin = values[0] ?? 0;
-  for (const [index, value] of values.entries()) {
+  // By index: entries of typed arrays are ten times as slow, and this is done for every block of every condition.
+  for (let index = 0; index < values.length; index += 1) {
     const each = weights[index] ?? 0;
+    const far = (values[index] ?? 0) - origin;
     weight += each;
-    sum += each * (value - origin);
-    squares += each * (value - origin) ** 2;
+    sum += each * far;
+    squares += each * far * far;
   }
   const shift = sum / weight;
   return { mean: origin + shift, deviation: Math.sqrt(Math.max(0, squares / weight - shift ** 2)) };
@@ -43,8 +45,9 @@ export function quantilesOf(values: Float64Array, shares: readonly number[]): nu
 function insideOf({ values, weights }: Weighed, other: Weighed): number {
   const [low = Number.NaN, high = Number.NaN] = quantilesOf(other.values, [(1 - MIDDLE) / 2, (1 + MIDDLE) / 2]);
   let [inside, all] = [0, 0];
-  for (const [index, value] of values.entries()) {
+  for (let index = 0; index < values.length; index += 1) {
     const weight = weights[index] ?? 0;
+    const value = values[index] ?? Number.NaN;
     all += weight;
     if (value >= low && value <= high) inside += weight;
   }

@@ -17,12 +17,19 @@ export interface Regressors {
   readonly size: number;
 }
 
+/** Of each item a number: several times as fast as Float64Array.from. */
+export function float64<T>(items: readonly T[], of: (item: T) => number): Float64Array {
+  const numbers = new Float64Array(items.length);
+  items.forEach((item, index) => (numbers[index] = of(item)));
+  return numbers;
+}
+
 /** @param columns beside the constant, each as long as there are blocks */
 export function regressors(blocks: readonly { readonly numerator: number; readonly denominator: number }[], columns: readonly Float64Array[]): Regressors {
   const size = columns.length + 1;
   const rows = new Float64Array(blocks.length * size).fill(1);
   for (const [j, column] of columns.entries()) for (let i = 0; i < blocks.length; i += 1) rows[i * size + j + 1] = column[i] ?? 0;
-  return { numerators: Float64Array.from(blocks.map(({ numerator }) => numerator)), denominators: Float64Array.from(blocks.map(({ denominator }) => denominator)), rows, size };
+  return { numerators: float64(blocks, ({ numerator }) => numerator), denominators: float64(blocks, ({ denominator }) => denominator), rows, size };
 }
 
 export interface Fit {
@@ -53,8 +60,9 @@ export function moments({ numerators, rows, size }: Regressors, fitted: Float64A
     for (let j = 0; j < size; j += 1) {
       const x = rows[i * size + j] ?? 0;
       const at = (group * size + j) * size;
+      const weighed = mean * x;
       scores[group * size + j] = (scores[group * size + j] ?? 0) + x * residual;
-      for (let k = 0; k <= j; k += 1) informations[at + k] = (informations[at + k] ?? 0) + mean * x * (rows[i * size + k] ?? 0);
+      for (let k = 0; k <= j; k += 1) informations[at + k] = (informations[at + k] ?? 0) + weighed * (rows[i * size + k] ?? 0);
     }
   }
   return Array.from({ length: groups }, (_, group) => ({
