@@ -54,7 +54,7 @@ it('starts, shows, stops and lists, in a collector and in a store alike', async 
   const shown = experimentShown.parse(JSON.parse(await both(['experiment', 'show', 'power-300', '--json'])));
   expect(shown).toMatchObject({ comparison: { verdict: 'b-better', sequential: true }, guardrails: [{ status: 'ok' }], settling: [{ from: iso(ON), to: iso(ON + 600) }], progress: { a: 2 * HOUR, b: 2 * HOUR - 600 } });
   const { out: text } = await said(['experiment', 'show', 'power-300', '--store', path]);
-  expect(text).toContain(`Switched on ${iso(ON)}, off ${iso(OFF)}.`);
+  for (const line of [`│ A        │ ${iso(0)} │ ${iso(ON)} │`, `│ settling │ ${iso(ON)} │ ${iso(ON + 600)} │`, `│ B        │ ${iso(ON + 600)} │ ${iso(OFF)} │`]) expect(text).toContain(line);
   expect(text).toContain('failedShare<=1% is kept: 0 in B, 0 in A.');
   expect(serving.said()).toMatch(/"event":"experiment-started","name":"power-300","nodes":1/);
   // What is marked is no fact: the books close as before, and a backup has it.

@@ -146,7 +146,8 @@ describe('an experiment over facts', () => {
     expect(found.guardrails.map(({ guardrail: text, status }) => [text, status])).toEqual([['usefulShare>=95%', 'ok'], ['failedShare<=1%', 'violated'], ['ttftP95<=2s', 'ok'], ['watts<=1', 'violated'], ['costPerUsefulToken<=1', 'unknown']]);
     const text = renderExperiment(found);
     expect(text).toContain('failedShare<=1% is VIOLATED');
-    expect(text).toContain('Left out for settling: 2026-01-03T00:00:00.000Z – 2026-01-03T00:10:00.000Z');
+    expect(text).toMatch(/│ settling │ 2026-01-03T11:00:00.000Z │ 2026-01-03T11:10:00.000Z │\n│ B +│ 2026-01-03T11:10:00.000Z │ 2026-01-03T11:30:00.000Z │\n/);
+    expect(text).toContain(`(the last 12 of ${4 * TURNS - 1}; --json has all)`);
     expect(renderList([showExperiment(await experimentNamed(store, 'power-300'))])).toContain('powerLimit=300W');
   });
 

@@ -1,7 +1,6 @@
 /** Experiments as text for people, ending with a newline. */
 import Table from 'cli-table3';
 import { renderComparison } from '../compare/render.js';
-import { lasting } from '../compare/sentence.js';
 import { printable } from '../report/columns.js';
 import type { ExperimentListed, ExperimentShown } from './shown.js';
 
@@ -14,16 +13,22 @@ export function renderList(experiments: readonly ExperimentListed[]): string {
   return `${table.toString()}\n`;
 }
 
-function turnsTable({ turns, sides: { a, b } }: ExperimentShown): string {
+const MOST_SHOWN = 12;
+
+const rowsOf = (name: string, ranges: ExperimentShown['settling']) => ranges.map(({ from, to }) => [name, from, to] as const);
+
+/** All stretches in order of time, or the last of them. */
+function timeline({ sides: { a, b }, settling, against }: ExperimentShown): string {
+  const all = [...(against.length > 0 ? rowsOf('A and B', b) : [...rowsOf('A', a), ...rowsOf('B', b)]), ...rowsOf('settling', settling)].toSorted((one, other) => (one[1] < other[1] ? -1 : 1));
   const table = new Table({ head: ['side', 'from', 'to'], style: { head: [], border: [], compact: true } });
-  for (const [name, ranges] of [['A', a], ['B', b]] as const) for (const { from, to } of ranges) table.push([name, from, to]);
-  const switched = turns.map(({ from, to }) => `on ${from}${to === null ? '' : `, off ${to}`}`);
-  return `${table.toString()}\nSwitched ${switched.join('; ')}.`;
+  table.push(...all.slice(-MOST_SHOWN).map((cells) => [...cells]));
+  return `${table.toString()}${all.length > MOST_SHOWN ? `\n(the last ${MOST_SHOWN} of ${all.length}; --json has all)` : ''}`;
 }
 
 export function renderExperiment(shown: ExperimentShown): string {
-  const left = shown.settling.length === 0 ? [] : [`Left out for settling: ${shown.settling.map(({ from, to }) => `${from} – ${to}`).join(', ')} (${lasting(shown.settle)} after a switch).`];
   const flags = shown.flags.map(({ code, detail }) => `${code}: ${printable(detail)}`);
-  const head = [...shown.sentences.map(printable), '', turnsTable(shown), ...left, ...flags].join('\n');
+  // The comparison says its own below.
+  const told = shown.sentences.filter((sentence) => sentence !== shown.comparison?.sentences[0]);
+  const head = [...told.map(printable), '', timeline(shown), ...flags].join('\n');
   return shown.comparison === null ? `${head}\n` : `${head}\n\n${renderComparison(shown.comparison, 'table')}`;
 }

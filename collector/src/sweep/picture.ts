@@ -19,7 +19,7 @@ const STYLE = `
 .sweep { --ground: #fff; --ink: #1c2024; --faint: #1c202433; --curve: #2f6fd0; --best: #c2630a; font: 14px system-ui, sans-serif; }
 @media (prefers-color-scheme: dark) { .sweep { --ground: #15181c; --ink: #e6e8ea; --faint: #e6e8ea33; --curve: #6ea8ff; --best: #f2a14a; } }
 .sweep .ground { fill: var(--ground); } .sweep text { fill: var(--ink); } .sweep .head { font-weight: 600; } .sweep .faint { stroke: var(--faint); fill: none; }
-.sweep .curve { stroke: var(--curve); fill: none; stroke-width: 2; } .sweep .bar { stroke: var(--curve); stroke-width: 3; stroke-opacity: .5; } .sweep .dot { stroke: var(--curve); fill: var(--curve); stroke-width: 2; }
+.sweep .curve { stroke: var(--curve); fill: none; stroke-width: 2; } .sweep .bar { stroke: var(--curve); stroke-width: 1.5; fill: none; } .sweep .dot { stroke: var(--curve); fill: var(--curve); stroke-width: 2; }
 .sweep .out { fill: var(--ground); } .sweep .best { stroke: var(--best); fill: none; stroke-width: 3; }
 `;
 
@@ -59,7 +59,7 @@ function panel(answer: SweepAnswer, metric: Metric, index: number, xOf: (point: 
   const grid = y.ticks(5).map((value) => html`<line class="faint" x1="${LEFT}" x2="${RIGHT}" y1="${place(y(value))}" y2="${place(y(value))}"/><text x="${LEFT - 8}" y="${place(y(value) + 4)}" text-anchor="end" font-size="12">${figure(value)}</text>`);
   const below = ticks.map(({ x, text }) => html`<line class="faint" x1="${place(x)}" x2="${place(x)}" y1="${top + PANEL}" y2="${top + PANEL + 5}"/><text x="${place(x)}" y="${top + PANEL + 19}" text-anchor="middle" font-size="12">${text}</text>`);
   const curve = line<Shown>(({ x }) => x, ({ estimate }) => y(estimate))(shown) ?? '';
-  const bars = shown.map(({ x, ci95 }) => (ci95 === null ? html`` : html`<line class="bar" x1="${place(x)}" x2="${place(x)}" y1="${place(y(ci95[0]))}" y2="${place(y(ci95[1]))}"/>`));
+  const bars = shown.map(({ x, ci95 }) => (ci95 === null ? html`` : html`<path class="bar" d="M${place(x - 8)} ${place(y(ci95[0]))}h16m-8 0V${place(y(ci95[1]))}m-8 0h16"/>`));
   const dots = shown.map(({ point, x, estimate }) => {
     const hollow = point.inside === false || point.thin;
     return html`<circle class="${hollow ? 'dot out' : 'dot'}" cx="${place(x)}" cy="${place(y(estimate))}" r="5"><title>${point.name}: ${figure(estimate)}</title></circle>${answer.best?.point === point.name ? html`<circle class="best" cx="${place(x)}" cy="${place(y(estimate))}" r="10"/>` : html``}`;
