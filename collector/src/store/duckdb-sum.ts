@@ -199,14 +199,30 @@ const areKept = (grouping: Grouping | undefined, level: Level | undefined): grou
 
 export const isWallTimeByCell = ({ walls, grouping }: Sources): boolean => walls.segments.some(({ level }) => level !== undefined && !areKept(grouping, level));
 
+function boundsOf({ from, to }: Pick<Segment, 'from' | 'to'>): string {
+  const bounds = [...(from > 0 ? [`from_us >= ${from}`] : []), ...(to < Number.MAX_SAFE_INTEGER ? [`from_us < ${to}`] : [])];
+  return bounds.length === 0 ? 'true' : `(${bounds.join(' AND ')})`;
+}
+
+/** Each range more is held against every row; so many cells of a grid are looked up instead. */
+const FEW_RANGES = 8;
+const MOST_CELLS = 200_000;
+
+/** In order of time. */
+function rangeOf(segments: readonly Segment[]): string {
+  const [from, to] = [segments[0]?.from ?? 0, segments.at(-1)?.to ?? 0];
+  const grid = segments.flatMap((segment) => [segment.from, segment.to]).reduce(commonStep, 0);
+  const cells = segments.reduce((sum, segment) => sum + segment.to - segment.from, 0) / grid;
+  if (segments.length <= FEW_RANGES || cells > MOST_CELLS) return `(${segments.map(boundsOf).join(' OR ')})`;
+  const lists = segments.map((segment) => `range(${segment.from / grid}, ${segment.to / grid})`);
+  return `(${boundsOf({ from, to })} AND from_us // ${grid} IN (SELECT unnest(flatten([${lists.join(', ')}]))))`;
+}
+
 /** Segments by the table they are read from. */
 export function byLevel(segments: readonly Segment[]): [Level | undefined, string][] {
-  const levels = new Map<Level | undefined, string[]>();
-  for (const { level, from, to } of segments) {
-    const bounds = [...(from > 0 ? [`from_us >= ${from}`] : []), ...(to < Number.MAX_SAFE_INTEGER ? [`from_us < ${to}`] : [])];
-    levels.set(level, [...(levels.get(level) ?? []), bounds.length === 0 ? 'true' : `(${bounds.join(' AND ')})`]);
-  }
-  return levels.size === 0 ? [[undefined, 'false']] : [...levels].map(([level, ranges]) => [level, `(${ranges.join(' OR ')})`]);
+  const levels = new Map<Level | undefined, Segment[]>();
+  for (const segment of segments) levels.set(segment.level, [...(levels.get(segment.level) ?? []), segment]);
+  return levels.size === 0 ? [[undefined, 'false']] : [...levels].map(([level, each]) => [level, rangeOf(each)]);
 }
 
 

@@ -15,6 +15,8 @@ const facts = Array.from({ length: (3 * HOUR) / 20 }, (_, index) => {
 }).flat();
 
 const range = (from: number, to: number): Extent => ({ from: at(from), to: at(to) });
+/** More than are held against every row one by one. */
+const MANY = Array.from({ length: 14 }, (_, index) => range(60 + index * 720, 60 + index * 720 + 60 * (1 + (index % 3))));
 /** In order and apart, some next to each other. */
 const RANGES = [range(0, 60), range(60, 420), range(900, 930), range(HOUR - 120, HOUR), range(HOUR, 2 * HOUR), range(2 * HOUR + 60, 3 * HOUR + 600)];
 
@@ -36,7 +38,7 @@ describe('sums of ranges that are apart', () => {
     };
     const minute = epochMicros(60e6);
     const questions: readonly { readonly within: readonly Extent[]; readonly by: readonly Key[]; readonly step?: typeof minute }[] = [
-      { within: RANGES, by: [] }, { within: RANGES.slice(1, 4), by: ['device'] }, { within: [...RANGES.slice(0, 1), ...RANGES.slice(4)], by: [], step: minute }, { within: RANGES.slice(3), by: ['device'], step: epochMicros(HOUR * 1e6) },
+      { within: RANGES, by: [] }, { within: MANY, by: ['device'] }, { within: RANGES.slice(1, 4), by: ['device'] }, { within: [...RANGES.slice(0, 1), ...RANGES.slice(4)], by: [], step: minute }, { within: RANGES.slice(3), by: ['device'], step: epochMicros(HOUR * 1e6) },
     ];
     const check = async (): Promise<void> => {
       for (const { within, by, step } of questions) {

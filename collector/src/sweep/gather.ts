@@ -5,7 +5,7 @@ import { microjoulesToJoules, type EpochMicros } from '@joulebook/shared/units.j
 import type { Book } from '../book/book.js';
 import type { Reason } from '../compare/answer.js';
 import { added, pooled, type Cell } from '../compare/cells.js';
-import { gridOf } from '../compare/grid.js';
+import { gridOf, stepFor } from '../compare/grid.js';
 import type { Amount } from '../compare/metrics.js';
 import type { CompareRequest, SideText } from '../compare/question.js';
 import { cellsOfSide, glance, nodesOf, tell, type CellGrid, type Told } from '../compare/sides.js';
@@ -43,6 +43,13 @@ function byUnit(cells: readonly Cell[]): readonly Cell[] {
   return units.size > 1 && [...units.values()].some(({ energy, output }) => !energy || !output) ? pooled(cells) : cells;
 }
 
+/** Of several nodes each has cells of its own, which are longer where they would be very many. */
+function gridFor(told: Told, { step }: SweepRequest): { readonly step: EpochMicros; readonly byNode: boolean } {
+  const nodes = nodesOf(told).length;
+  const length = told.extent ? told.extent.to - told.extent.from : 0;
+  return { step: step ?? stepFor(length, Math.max(1, nodes)), byNode: nodes > 1 };
+}
+
 const identity = (unit: string | undefined, step: number): string => `${unit ?? ''} ${step}`;
 
 async function gaugeAt(store: Store, { told, gauge, step, byNode }: { readonly told: Told; readonly gauge: string; readonly step: EpochMicros; readonly byNode: boolean }): Promise<ReadonlyMap<string, number>> {
@@ -63,10 +70,10 @@ async function alongTime(store: Store, request: SweepRequest, told: Told, axis: 
   const { prefix } = request;
   const grid = gridOf([told, told], request.step);
   if (grid.kind !== 'time') throw new UsageError([`${prefix}over: tables of runs tell no ${request.over}; sweep over a label of theirs`]);
-  const byNode = nodesOf(told).length > 1;
-  const all = byUnit(await cellsOfSide(told, book, { step: grid.step, byNode, wanted: wantedOf(request), temperature: undefined }));
+  const { step, byNode } = gridFor(told, request);
+  const all = byUnit(await cellsOfSide(told, book, { step, byNode, wanted: wantedOf(request), temperature: undefined }));
   const perNode = all.some(({ unit }) => unit !== undefined);
-  const gauge = axis.kind === 'gauge' ? await gaugeAt(store, { told, gauge: axis.gauge, step: grid.step, byNode: perNode }) : undefined;
+  const gauge = axis.kind === 'gauge' ? await gaugeAt(store, { told, gauge: axis.gauge, step, byNode: perNode }) : undefined;
   if (gauge?.size === 0) throw await unknownGauge(store, told, axis.kind === 'gauge' ? axis.gauge : request.over, prefix);
   const valued = all.flatMap((cell): Valued<Cell>[] => {
     const value = gauge ? gauge.get(identity(cell.unit, cell.step)) : (cell.sums.output ?? 0) / secondsOf(cell);
@@ -77,7 +84,7 @@ async function alongTime(store: Store, request: SweepRequest, told: Told, axis: 
   const idle = gauge ? 0 : valued.filter(({ value }) => value <= 0).reduce((sum, { seconds }) => sum + seconds, 0);
   const unknown = all.reduce((sum, cell) => sum + secondsOf(cell), 0) - known;
   return {
-    told, step: grid.step, bins, left: left + unknown + idle,
+    told, step, bins, left: left + unknown + idle,
     reasons: idle > 0 ? [{ code: 'IDLE_LEFT_OUT', detail: 'Time without any output has no load to be shown at; what was drawn in it is in no point.' }] : [],
   };
 }
@@ -99,14 +106,15 @@ async function byKey(store: Store, request: SweepRequest, told: Told, axis: Extr
   if (values.size > MOST_VALUES) throw new UsageError([`${prefix}over: ${axis.name} has ${values.size} values here; at most ${MOST_VALUES} make a curve. Choose some with ${prefix}where.`]);
   const grid = gridOf([told, told], request.step);
   if (grid.kind === 'mixed') throw new UsageError([`${prefix}from: some of this is a table of runs without times, the rest was measured over time; tell them apart by a label or by a time`]);
-  const cellGrid: CellGrid = { step: grid.step, byNode: grid.kind === 'time' && nodesOf(told).length > 1, wanted: wantedOf(request), temperature: undefined };
+  const { step, byNode } = grid.kind === 'time' ? gridFor(told, request) : { step: grid.step, byNode: false };
+  const cellGrid: CellGrid = { step, byNode, wanted: wantedOf(request), temperature: undefined };
   const bins: Gathered['bins'][number][] = [];
   for (const name of [...values].toSorted(natural.compare)) {
     const text: SideText = { name, where: [...where, { key, values: [name] }], from, to };
     const side = await tell(store, await glance(store, compared(request, text), text, book), request.metrics, book);
     bins.push({ name, value: numberOf(name), cells: byUnit(await cellsOfSide(side, book, cellGrid)) });
   }
-  return { told, step: grid.kind === 'runs' ? null : grid.step, bins, left: 0, reasons: [] };
+  return { told, step: grid.kind === 'runs' ? null : step, bins, left: 0, reasons: [] };
 }
 
 const withEnergy = (cells: readonly Cell[], sums: readonly GroupSum<'requests'>[]): Cell[] => {

@@ -6,8 +6,10 @@ import type { Cell } from '../compare/cells.js';
 import { blocksFrom } from '../compare/blocks.js';
 import { designOf } from '../compare/design.js';
 import { secondsOf, totalOf } from '../compare/found.js';
-import { COVARIATES, compareBlocks, type BlockAnswer, type Covariate } from '../compare/method/compare-blocks.js';
+import { COVARIATES, compareBlocks, type Block, type BlockAnswer, type Covariate } from '../compare/method/compare-blocks.js';
 import { holm } from '../compare/method/holm.js';
+import { piecesOf } from '../compare/method/pieces.js';
+import { sideOf } from '../compare/method/side.js';
 import type { Metric } from '../compare/metrics.js';
 import type { Evidence, Point, SweepAnswer } from './answer.js';
 import type { Gathered } from './gather.js';
@@ -17,6 +19,8 @@ import type { SweepRequest } from './question.js';
 const LEAST_BLOCKS = 8;
 const LEAST_RUNS = 3;
 const ERROR = 0.05;
+
+const least = (step: number | null): number => (step === null ? LEAST_RUNS : LEAST_BLOCKS);
 
 type Place = Gathered['bins'][number];
 
@@ -51,13 +55,13 @@ function insideOf({ cells }: Place): number | null {
   return requests === undefined || usefulRequests === undefined || requests <= 0 ? null : usefulRequests / requests;
 }
 
-/** A side's own interval does not depend on what it is held against: for the one point that is alone, its other half. */
-function intervalOf(each: Measured, others: readonly Measured[], metric: Metric): [number, number] | null {
-  const other = others.find((one) => one !== each && one.blocks(metric).length >= LEAST_BLOCKS) ?? others.find((one) => one !== each);
-  return other ? pair(held(each, other, metric, []).a.ci95) : null;
+/** Of a point by itself: its time in pieces of one length, or its runs. */
+function intervalOf(blocks: readonly Block[], step: number | null): [number, number] | null {
+  if (blocks.length < least(step)) return null;
+  return pair(sideOf(blocks, piecesOf(blocks, blocks, step === null ? 'runs' : 'before-after'), 0, ERROR).ci95);
 }
 
-function pointOf(each: Measured, all: readonly Measured[], request: SweepRequest, targeted: boolean, step: number | null): Point {
+function pointOf(each: Measured, request: SweepRequest, targeted: boolean, step: number | null): Point {
   const { place } = each;
   const [metric] = request.metrics;
   const blocks = each.blocks(metric).filter(({ denominator }) => denominator > 0).length;
@@ -66,9 +70,9 @@ function pointOf(each: Measured, all: readonly Measured[], request: SweepRequest
   const output = totalOf(place.cells).output;
   return {
     name: place.name, value: place.value, seconds, blocks, tokensPerSecond: seconds === null || output === undefined || seconds <= 0 ? null : output / seconds,
-    figures: Object.fromEntries(request.metrics.map((each_) => [each_.name, { estimate: estimateOf(place.cells, each_), ci95: intervalOf(each, all, each_) }])),
+    figures: Object.fromEntries(request.metrics.map((one) => [one.name, { estimate: estimateOf(place.cells, one), ci95: intervalOf(each.blocks(one).filter(({ denominator }) => denominator > 0), step) }])),
     insideShare: share, inside: !targeted || share === null ? null : share >= request.inside,
-    thin: blocks < (step === null ? LEAST_RUNS : LEAST_BLOCKS),
+    thin: blocks < least(step),
   };
 }
 
@@ -97,7 +101,7 @@ export function curveOf({ bins, step }: Pick<Gathered, 'bins' | 'step'>, request
   const [metric] = request.metrics;
   const covariates = covariatesFor(request, step);
   const all = bins.map((place): Measured => ({ place, blocks: blocksFrom(place.cells, step, covariates) }));
-  const points = all.map((each) => pointOf(each, all, request, targeted, step));
+  const points = all.map((each) => pointOf(each, request, targeted, step));
   const figureOf = (point: Point): number => point.figures[metric.name]?.estimate ?? Number.NaN;
   const better = (a: Point, b: Point): number => (metric.lowerIsBetter ? figureOf(a) - figureOf(b) : figureOf(b) - figureOf(a));
   const eligible = points.filter((point) => !point.thin && point.inside !== false && !(targeted && point.inside === null) && Number.isFinite(figureOf(point))).toSorted(better);
