@@ -4,8 +4,8 @@ import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { nearest } from '@joulebook/shared/settings.js';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { formatTime } from '../join/times.js';
-import { filters, Reading } from '../report/request.js';
-import type { Store } from '../store/store.js';
+import { filters, guess, KEYS, Reading } from '../report/request.js';
+import type { Filter, Store } from '../store/store.js';
 import { experimentsOf, isRunning, markOf, type Definition, type Experiment } from './mark.js';
 import { optionOf, type NameRequest, type StartRequest } from './request.js';
 
@@ -19,8 +19,8 @@ export async function experimentNamed(store: Store, name: string): Promise<Exper
   const found = all.find((each) => each.name === name);
   if (found) return found;
   const names = all.map((each) => each.name);
-  const guess = nearest(name, names);
-  throw new TelemetryError(UNKNOWN, `There is no experiment '${name}'${guess === undefined ? (names.length === 0 ? ': none was ever started' : `; there are ${names.join(', ')}`) : `; did you mean '${guess}'?`}.`, 'abort');
+  const near = nearest(name, names);
+  throw new TelemetryError(UNKNOWN, `There is no experiment '${name}'${near === undefined ? (names.length === 0 ? ': none was ever started' : `; there are ${names.join(', ')}`) : `; did you mean '${near}'?`}.`, 'abort');
 }
 
 /** Clocks differ by so much between who asks and who answers. */
@@ -33,14 +33,23 @@ function timeOf({ at }: NameRequest, now: EpochMicros, prefix: string): EpochMic
 
 function checkNodes(asked: readonly string[], known: readonly string[], option: string): string[] {
   return asked.filter((node) => !known.includes(node)).map((node) => {
-    const guess = nearest(node, known);
-    return `${option}: no node is called '${node}'; ${guess === undefined ? (known.length === 0 ? 'none has sent anything yet' : `there are ${known.join(', ')}`) : `did you mean '${guess}'?`}`;
+    const near = nearest(node, known);
+    return `${option}: no node is called '${node}'; ${near === undefined ? (known.length === 0 ? 'none has sent anything yet' : `there are ${known.join(', ')}`) : `did you mean '${near}'?`}`;
   });
 }
 
+const filtersOf = ({ where }: Definition): Filter[] => filters(new Reading({}, ''), 'where', where);
+
+/** A label that no fact carries is a typing error, not an experiment about nothing. */
+async function checkLabels(store: Store, said: Definition, option: string): Promise<string[]> {
+  const known = await store.labels();
+  return filtersOf(said).flatMap(({ key }) => (typeof key === 'string' || known.includes(key.label) ? [] : [`${option}: no fact carries the label '${key.label}'; ${guess(key.label, [...KEYS, ...known])}`]));
+}
+
 /** Those that have facts of what is looked at. */
-async function nodesWith(store: Store, { where, against, before }: Definition, at: EpochMicros): Promise<string[]> {
-  const found = await store.sum({ kind: 'booked', by: ['node', 'boundary'], where: filters(new Reading({}, ''), 'where', where), from: epochMicros(Math.max(0, at - before * 1e6)) });
+async function nodesWith(store: Store, said: Definition, at: EpochMicros): Promise<string[]> {
+  const { against, before } = said;
+  const found = await store.sum({ kind: 'booked', by: ['node', 'boundary'], where: filtersOf(said), from: epochMicros(Math.max(0, at - before * 1e6)) });
   return [...new Set(found.flatMap(({ values: [node] }) => node ?? []))].filter((node) => !against.includes(node)).toSorted();
 }
 
@@ -65,7 +74,7 @@ function checkSame({ name, definition: known }: Experiment, { definition, said }
 
 async function begun(store: Store, { name, definition: said }: StartRequest, at: EpochMicros, prefix: string): Promise<Experiment> {
   const known = (await store.nodes()).map(({ node }) => node);
-  const faults = [...checkNodes(said.nodes, known, `${prefix}nodes`), ...checkNodes(said.against, known, `${prefix}against`)];
+  const faults = [...checkNodes(said.nodes, known, `${prefix}nodes`), ...checkNodes(said.against, known, `${prefix}against`), ...(await checkLabels(store, said, `${prefix}where`))];
   if (Object.keys(said.labels).length === 0) faults.push(`${prefix}label: say what is different while it runs, e.g. powerLimit=300W`);
   if (faults.length > 0) throw new UsageError(faults);
   const nodes = said.nodes.length > 0 ? said.nodes : await nodesWith(store, said, at);

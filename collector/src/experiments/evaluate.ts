@@ -75,7 +75,7 @@ async function begun(store: Store, experiment: Experiment, ranges: readonly Exte
   const { where, from, to } = sideOf('', ranges, nodes, experiment);
   const found = await store.sum({ kind: 'booked', by: ['boundary'], where: where.filter(({ key }) => divides('booked', key)), from, to });
   const [first] = found.map((sum) => sum.from).toSorted((a, b) => a - b);
-  return first === undefined ? ranges : since(ranges, first);
+  return first === undefined ? [] : since(ranges, first);
 }
 
 const hasBoth = ({ a, b }: Sides): boolean => a.length > 0 && b.length > 0;

@@ -101,6 +101,7 @@ describe('an experiment over facts', () => {
     ]);
     expect(await faultsOf(() => start(store, said({ at: [iso(START + 60)] }), START))).toEqual([expect.stringMatching(/^--at: .* is still to come/)]);
     expect(await faultsOf(() => start(store, said({ nodes: [], where: ['deployment=code'] }), START))).toEqual([expect.stringMatching(/^--nodes: no node has facts with deployment=code/)]);
+    expect(await faultsOf(() => start(store, said({ where: ['dedployment=chat'] }), START))).toEqual(["--where: no fact carries the label 'dedployment'; did you mean 'deployment'?"]);
     expect(await store.experimentMarks()).toEqual([]);
   });
 
