@@ -6,6 +6,7 @@ import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { formatTime } from '../join/times.js';
 import { filters, guess, KEYS, Reading } from '../report/request.js';
 import type { Filter, Store } from '../store/store.js';
+import { isTimeKey } from '../store/time-classes.js';
 import { experimentsOf, isRunning, markOf, type Definition, type Experiment } from './mark.js';
 import { optionOf, type NameRequest, type StartRequest } from './request.js';
 
@@ -49,7 +50,7 @@ async function checkLabels(store: Store, said: Definition, option: string): Prom
 /** Those that have facts of what is looked at. */
 async function nodesWith(store: Store, said: Definition, at: EpochMicros): Promise<string[]> {
   const { against, before } = said;
-  const found = await store.sum({ kind: 'booked', by: ['node', 'boundary'], where: filtersOf(said), from: epochMicros(Math.max(0, at - before * 1e6)) });
+  const found = await store.sum({ kind: 'booked', by: ['node', 'boundary'], where: filtersOf(said).filter(({ key }) => key !== 'tenant' && !isTimeKey(key)), from: epochMicros(Math.max(0, at - before * 1e6)) });
   return [...new Set(found.flatMap(({ values: [node] }) => node ?? []))].filter((node) => !against.includes(node)).toSorted();
 }
 

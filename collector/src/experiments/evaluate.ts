@@ -13,7 +13,8 @@ import type { Row } from '../join/report.js';
 import { buildReport } from '../report/build.js';
 import { filters, parseTargets, Reading, type Defaults } from '../report/request.js';
 import { remembering } from '../store/remembering.js';
-import { divides, type Extent, type Store } from '../store/store.js';
+import type { Extent, Store } from '../store/store.js';
+import { isTimeKey } from '../store/time-classes.js';
 import { isLatency, parseGuardrail, statusOf, valueOf } from './guardrail.js';
 import { experimentsOf, isRunning, type Experiment } from './mark.js';
 import { sentencesOf } from './sentence.js';
@@ -73,7 +74,7 @@ function othersFlags(all: readonly Experiment[], { name, definition }: Experimen
 /** Before the first fact of its nodes nothing was to be seen, which is no gap. */
 async function begun(store: Store, experiment: Experiment, ranges: readonly Extent[], nodes: readonly string[]): Promise<readonly Extent[]> {
   const { where, from, to } = sideOf('', ranges, nodes, experiment);
-  const found = await store.sum({ kind: 'booked', by: ['boundary'], where: where.filter(({ key }) => divides('booked', key)), from, to });
+  const found = await store.sum({ kind: 'booked', by: ['boundary'], where: where.filter(({ key }) => key !== 'tenant' && !isTimeKey(key)), from, to });
   const [first] = found.map((sum) => sum.from).toSorted((a, b) => a - b);
   return first === undefined ? [] : since(ranges, first);
 }

@@ -106,6 +106,8 @@ describe('an experiment over facts', () => {
   });
 
   it('is held against other nodes in the same time where that is said', async () => {
+    await expect(start(store, said({ name: ['tenants'], nodes: [], against: ['node-1'], where: ['tenant=a', 'loadBand=below P50'], at: [iso(START - 5 * HOUR)] }), START - 5 * HOUR)).resolves.toMatchObject({ definition: { nodes: ['node-2'] } });
+    await stop(store, 'tenants', START - 5 * HOUR);
     await start(store, said({ name: ['fans'], nodes: ['node-2'], against: ['node-1'], at: [iso(START - 5 * HOUR)], settle: ['0s'] }), START - 1 + 60);
     await stop(store, 'fans', START - 1 + 60, START - 1);
     const { comparison, settling, sentences } = await shown(store, START - 1 + 60, 'fans');

@@ -5,9 +5,10 @@ import { BOUNDARIES } from '@joulebook/shared/slice.js';
 import type { EpochMicros } from '@joulebook/shared/units.js';
 import { METRICS, whyNoMetric, type Metric } from '../compare/metrics.js';
 import { parseShare } from '../compare/question.js';
+import { keyName } from '../join/flags.js';
 import type { Targets } from '../join/usefulness.js';
 import { filters, guess, parseTargets, Reading, stepMicros, type Defaults, type Said } from '../report/request.js';
-import type { Filter } from '../store/store.js';
+import { divides, type Filter } from '../store/store.js';
 
 export const SWEEP_OPTIONS = ['over', 'metric', 'slo', 'inside', 'from', 'to', 'where', 'boundary', 'step', 'price', 'pue', 'carbon'] as const;
 type Option = (typeof SWEEP_OPTIONS)[number];
@@ -78,7 +79,8 @@ export function parseSweep(said: Said, defaults: Defaults, prefix: '--' | ''): S
   const [from, to] = [reading.time('from'), reading.time('to')];
   if (from !== undefined && to !== undefined && from >= to) reading.fault('to', `must be later than ${prefix}from`);
   const where = filters(reading, 'where', said['where'] ?? []);
-  for (const { key } of where) if (key === 'phase' || key === 'device') reading.fault('where', `tokens have no ${key}; choose by deployment, model, node, site, tenant or a label`);
+  // Of single requests all keys of theirs; else what energy and tokens both follow.
+  for (const { key } of where) if (axis.kind === 'band' ? !divides('requests', key) : !divides('booked', key) || !divides('tokens', key)) reading.fault('where', `${keyName(key)} does not divide all that this is made of; choose by deployment, model, node, site, tenant or a label`);
   const request = {
     axis, over, prefix, where, from, to,
     boundary: reading.one('boundary', (text) => BOUNDARIES.find((known) => known === text), `is no boundary; ${guess(said['boundary']?.at(-1) ?? '', BOUNDARIES)}`),

@@ -120,6 +120,7 @@ describe('a sweep', () => {
     expect(await faultsOf(() => ask(store, { over: ['gpu.power.limits'] }))).toEqual([expect.stringMatching(/^--over: no gauge 'gpu.power.limits' is known .* did you mean 'gpu.power.limit'\?/)]);
     expect(await faultsOf(() => ask(store, { over: ['powrLimit'] }))).toEqual([expect.stringMatching(/^--over: no fact of this carries the label 'powrLimit'; did you mean 'powerLimit'\?/)]);
     await expect(ask(store, { over: ['concurrencyBand'] })).rejects.toThrow(/only recordings do/);
+    expect(await faultsOf(() => ask(store, { over: ['load'], where: ['phase=decode', 'outcome=ok'] }))).toEqual([expect.stringMatching(/^--where: phase does not divide/), expect.stringMatching(/^--where: outcome does not divide/)]);
     expect(await faultsOf(() => ask(store, { over: ['concurrencyBand'], metric: ['watts'] }))).toEqual([expect.stringMatching(/^--metric: watts is not known of single requests/)]);
     await expect(ask(store, { over: ['load'], where: ['deployment=none'] })).rejects.toMatchObject({ code: 'NO_FACTS' });
     const { sentences, best } = await ask(store, { over: ['gpu.power.limit'], slo: ['ttft=1ms'] });
