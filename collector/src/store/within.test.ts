@@ -4,6 +4,7 @@ import { epochMicros, instant, seconds } from '@joulebook/shared/units.js';
 import { openDuckdbFile } from './duckdb-file.js';
 import { at, batchOf, energyFact, tokensFact } from './sample-facts.js';
 import { inBoundary, type Extent, type FactKind, type GroupSum, type Key, type SumQuery } from './store.js';
+import { withTenants } from './tenants.js';
 import { ADDED } from './time-classes.js';
 
 const HOUR = 3600;
@@ -62,6 +63,16 @@ describe('sums of ranges that are apart', () => {
     expect(await store.sum({ kind: 'tokens', by: [], where: [], within: [] })).toEqual([]);
     expect(await store.sum({ kind: 'tokens', by: [], where: [], within: [range(0, 60)], from: at(60) })).toEqual([]);
     expect((await store.sum({ kind: 'tokens', by: [], where: [], within: [range(0, 60)], from: at(20), to: at(40) }))[0]?.sums.count).toBe(3);
+    await store.close();
+  });
+
+  it('are shared over those whose tokens were made in them', async () => {
+    const store = withTenants(await openDuckdbFile({ path: ':memory:', readOnly: false }, clock));
+    await store.append(batchOf(['a', 'b'].flatMap((tenant, index) => [energyFact({ from: index * 60, to: index * 60 + 10, joules: 10 }), tokensFact({ from: index * 60, to: index * 60 + 10, tenant })])));
+    const query = { kind: 'booked', by: ['tenant'], where: [inBoundary('gpu')] } as const;
+    const joulesOf = async (within?: readonly Extent[]): Promise<unknown[][]> => (await store.sum({ ...query, within })).map(({ values: [tenant], sums }) => [tenant, sums.microjoules]);
+    expect(await joulesOf()).toEqual([['a', 10_000_000n], ['b', 10_000_000n]]);
+    expect(await joulesOf([range(0, 60)])).toEqual([['a', 10_000_000n]]);
     await store.close();
   });
 
