@@ -4,7 +4,7 @@ import { UsageError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
 import { microjoules } from '@joulebook/shared/units.js';
 import { storeOf, stretchesOf } from '../compare/facts.testing.js';
-import { energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
+import { batchOf, energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 import type { SweepAnswer } from './answer.js';
 import { sweepAnswer } from './answer.js';
@@ -134,6 +134,22 @@ describe('a sweep', () => {
     expect(best).toMatchObject({ point: '4–7', runnerUp: '2–3', toldApart: true });
     expect(reasons).toEqual([expect.objectContaining({ code: 'ENERGY_OF_REQUESTS' })]);
     await recorded.close();
+  });
+
+  it('of several nodes has each at its own value; where one counts the tokens of all, at the mean', async () => {
+    const [count, half] = [60, 30];
+    const node = (name: string, watts: readonly [number, number]) => watts.map((limit, index) => ({ node: name, from: index * half * 60, count: half, joulesPerToken: limit / 200, seed: limit, gauges: { 'gpu.power.limit': limit } }));
+    const each = await storeOf(...node('node-1', [300, 400]), ...node('node-2', [400, 300]));
+    const found = await ask(each, { over: ['gpu.power.limit'] });
+    expect(found.points.map(({ name, blocks, figures }) => [name, blocks, Math.round((figures['joulesPerToken']?.estimate ?? 0) * 50) / 50])).toEqual([['300', count, 1.5], ['400', count, 2]]);
+    expect(found.best).toMatchObject({ point: '300', toldApart: true });
+    await each.close();
+    const one = await storeOf(...node('node-1', [300, 300]));
+    await one.append(batchOf(stretchesOf({ count, joulesPerToken: 1, gauges: { 'gpu.power.limit': 400 } }).filter(({ kind }) => kind === 'energy' || kind === 'gauge'), { node: 'node-2' }));
+    const pooled = await ask(one, { over: ['gpu.power.limit'] });
+    expect(pooled.points.map(({ name }) => name)).toEqual(['350']);
+    expect(pooled.points[0]?.figures['joulesPerToken']?.estimate).toBeCloseTo(2.5, 1);
+    await one.close();
   });
 
   it('is shown as a table and as a picture that tells the same', () => {
