@@ -146,6 +146,8 @@ describe('an experiment over facts', () => {
     expect([low < BETTER - 1, high > BETTER - 1, high < 0]).toEqual([true, true, true]);
     const [once = 0] = comparison?.effect.ci95 ?? [];
     expect(once).toBeGreaterThan(low);
+    // The precision is that of the interval which the verdict rests on.
+    expect(found.progress.reached).toBeCloseTo((high - low) / 2 / (1 + (comparison?.effect.relative ?? 0)), 12);
     expect(found.guardrails.map(({ guardrail: text, status }) => [text, status])).toEqual([['usefulShare>=95%', 'ok'], ['failedShare<=1%', 'violated'], ['ttftP95<=2s', 'ok'], ['watts<=1', 'violated'], ['costPerUsefulToken<=1', 'unknown']]);
     const text = renderExperiment(found);
     expect(text).toContain('failedShare<=1% is VIOLATED');

@@ -83,6 +83,7 @@ describe('sums of ranges that are apart', () => {
     const within = [range(0, 120), range(1800, 1860)];
     const query = { kind: 'asked', by: [], where: [inBoundary('gpu')], from: at(0), to: at(HOUR), within, window: range(0, HOUR) } as const;
     expect((await store.sum(query)).map(({ sums }) => sums.askedOfWindow)).toEqual([180]);
+    expect((await store.sum({ ...query, from: at(60), window: range(60, HOUR) })).map(({ sums }) => sums.askedOfWindow)).toEqual([120]);
     expect((await store.sum({ ...query, step: epochMicros(60e6) })).map(({ step, sums }) => [step, sums.askedOfWindow])).toEqual([[at(0), 60], [at(60), 60], [at(1800), 60]]);
     await store.close();
   });

@@ -140,9 +140,9 @@ describe('a sweep', () => {
     const [count, half] = [60, 30];
     const node = (name: string, watts: readonly [number, number]) => watts.map((limit, index) => ({ node: name, from: index * half * 60, count: half, joulesPerToken: limit / 200, seed: limit, gauges: { 'gpu.power.limit': limit } }));
     const each = await storeOf(...node('node-1', [300, 400]), ...node('node-2', [400, 300]));
-    const found = await ask(each, { over: ['gpu.power.limit'] });
-    expect(found.points.map(({ name, blocks, figures }) => [name, blocks, Math.round((figures['joulesPerToken']?.estimate ?? 0) * 50) / 50])).toEqual([['300', count, 1.5], ['400', count, 2]]);
-    expect(found.best).toMatchObject({ point: '300', toldApart: true });
+    const { points, best } = await ask(each, { over: ['gpu.power.limit'] });
+    expect(points.map(({ name, blocks, figures }) => [name, blocks, Math.round((figures['joulesPerToken']?.estimate ?? 0) * 50) / 50])).toEqual([['300', count, 1.5], ['400', count, 2]]);
+    expect(best).toMatchObject({ point: '300', toldApart: true });
     await each.close();
     const one = await storeOf(...node('node-1', [300, 300]));
     await one.append(batchOf(stretchesOf({ count, joulesPerToken: 1, gauges: { 'gpu.power.limit': 400 } }).filter(({ kind }) => kind === 'energy' || kind === 'gauge'), { node: 'node-2' }));
