@@ -38,3 +38,10 @@ it('says so where a column is the sum of others, and where there is nothing to m
   const [empty] = moments(regressors([], []), new Float64Array(), 1);
   expect(empty && solved(empty)).toBeUndefined();
 });
+
+it('takes a column that hardly differs from another for no other, and one in small units for what it is', () => {
+  const x = Float64Array.of(1, 2, 3, 4, 5);
+  const [alike, small] = [x.map((value, index) => value + 1e-5 * Math.cos(7 * index)), x.map((_, index) => 1e-9 * Math.cos(7 * index))];
+  const [ofAlike, ofSmall] = [alike, small].map((column) => moments(regressors([...A, ...B], [x, column]), Float64Array.of(600, 500, 600, 330, 90), 1)[0]);
+  expect([ofAlike && solved(ofAlike), ofSmall && solved(ofSmall)]).toEqual([undefined, [expect.any(Number), expect.any(Number), expect.any(Number)]]);
+});
