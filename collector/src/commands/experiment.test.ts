@@ -64,10 +64,9 @@ it('starts, shows, stops and lists, in a collector and in a store alike', async 
   expect((await said(['experiment', 'list', '--store', copy])).out).toContain('power-300');
 });
 
-it('sweeps alike, and draws it', async () => {
+it('sweeps alike', async () => {
   const found = sweepAnswer.parse(JSON.parse(await both(['sweep', '--over', 'gpu.power.limit', '--where', 'node=node-1', '--json'])));
   expect(found).toMatchObject({ axis: { title: 'power limit', unit: 'W' }, best: { runnerUp: expect.any(String) as unknown, toldApart: true } });
-  expect((await said(['sweep', '--over', 'gpu.power.limit', '--store', path, '--format', 'svg'])).out).toMatch(/^<svg [^]*<\/svg>\n$/);
   expect(await said(['sweep', '--over', 'gpu.fan', '--store', path])).toMatchObject({ code: 2, err: expect.stringMatching(/^joulebook: --over: no gauge 'gpu.fan' is known/) as unknown });
 });
 

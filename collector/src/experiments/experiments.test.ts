@@ -22,7 +22,7 @@ const START = 2 * DAY;
 const BETTER = 0.9;
 const ON = 1800;
 const OFF = 1800;
-const TURNS = 12;
+const TURNS = 9;
 const [BASE, SETTLING] = [2, 4];
 
 /** Two days of a node, then turns of half an hour, of which the first ten minutes are settling. */
@@ -151,7 +151,7 @@ describe('an experiment over facts', () => {
     expect(found.guardrails.map(({ guardrail: text, status }) => [text, status])).toEqual([['usefulShare>=95%', 'ok'], ['failedShare<=1%', 'violated'], ['ttftP95<=2s', 'ok'], ['watts<=1', 'violated'], ['costPerUsefulToken<=1', 'unknown']]);
     const text = renderExperiment(found);
     expect(text).toContain('failedShare<=1% is VIOLATED');
-    expect(text).toMatch(/│ settling │ 2026-01-03T11:00:00.000Z │ 2026-01-03T11:10:00.000Z │\n│ B +│ 2026-01-03T11:10:00.000Z │ 2026-01-03T11:30:00.000Z │\n/);
+    expect(text).toMatch(/│ settling │ 2026-01-03T08:00:00.000Z │ 2026-01-03T08:10:00.000Z │\n│ B +│ 2026-01-03T08:10:00.000Z │ 2026-01-03T08:30:00.000Z │\n/);
     expect(text).toContain(`(the last 12 of ${4 * TURNS - 1}; --json has all)`);
     expect(renderList([showExperiment(await experimentNamed(store, 'power-300'))])).toContain('powerLimit=300W');
   });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsageError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
-import { microjoules } from '@joulebook/shared/units.js';
+import { microjoules, seconds as inSeconds } from '@joulebook/shared/units.js';
 import { storeOf, stretchesOf } from '../compare/facts.testing.js';
 import { batchOf, energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
@@ -136,6 +136,15 @@ describe('a sweep', () => {
     await recorded.close();
   });
 
+  it('over load leaves out the time in which nothing was made, and says so', async () => {
+    const idle = Array.from({ length: 20 }, (_, index) => energyFact({ from: 2400 + index * 60, to: 2460 + index * 60, seconds: inSeconds(60), phase: 'idle' }));
+    const rested = await storeOf([...stretchesOf({ count: 40, joulesPerToken: 2 }), ...idle]);
+    const { points, secondsLeftOut, reasons } = await ask(rested, { over: ['load'] });
+    expect([points.reduce((sum, point) => sum + (point.seconds ?? 0), 0) + secondsLeftOut, secondsLeftOut >= 1200, points.every(({ value }) => (value ?? 0) > 50)]).toEqual([3600, true, true]);
+    expect(reasons).toEqual([expect.objectContaining({ code: 'IDLE_LEFT_OUT' })]);
+    await rested.close();
+  });
+
   it('of several nodes has each at its own value; where one counts the tokens of all, at the mean', async () => {
     const [count, half] = [60, 30];
     const node = (name: string, watts: readonly [number, number]) => watts.map((limit, index) => ({ node: name, from: index * half * 60, count: half, joulesPerToken: limit / 200, seed: limit, gauges: { 'gpu.power.limit': limit } }));
@@ -157,7 +166,7 @@ describe('a sweep', () => {
     expect(table).toMatch(/power limit \(W\).*joulesPerToken \(J\/token\).*95 % interval.*inside targets/);
     expect([/250 .*outside/.test(table), /400 .*worse/.test(table), /3[05]0 .*best/.test(table)]).toEqual([true, true, true]);
     expect(sweepAnswer.parse(JSON.parse(renderSweep(found, 'json')))).toEqual(found);
-    const svg = String(picture({ ...found, points: [...found.points.slice(1), { ...found.points[0], name: '<b>&', value: 250, seconds: 1, blocks: 1, tokensPerSecond: 1, figures: found.points[0]?.figures ?? {}, insideShare: 0, inside: false, thin: true }] }));
+    const svg = String(picture({ ...found, points: [...found.points.slice(1), { ...found.points[0], name: '<b>&', value: 250, seconds: 1, blocks: 1, tokensPerSecond: 1, figures: found.points[0]?.figures ?? {}, insideShare: 0, inside: false, thin: false }] }));
     expect(svg.match(/<circle class="dot/g)).toHaveLength(2 * LIMITS.length);
     expect([svg.match(/<circle class="dot out"/g)?.length, svg.match(/<circle class="best"/g)?.length, svg.includes('<b>&'), svg.includes('NaN')]).toEqual([2, 2, false, false]);
   });
