@@ -11,7 +11,7 @@ import { experimentsOf, isRunning, markOf, type Definition, type Experiment } fr
 import { optionOf, type NameRequest, type StartRequest } from './request.js';
 
 /** What can't be done as things stand, though it was said well. */
-export const CONFLICTS = ['EXPERIMENT_RUNNING', 'EXPERIMENT_NOT_RUNNING', 'EXPERIMENT_OVERLAPS', 'EXPERIMENT_TOO_EARLY'] as const;
+export const CONFLICTS = ['EXPERIMENT_RUNNING', 'EXPERIMENT_NOT_RUNNING', 'EXPERIMENT_OVERLAPS', 'EXPERIMENT_TOO_EARLY', 'MARK_TOO_LONG'] as const;
 export const UNKNOWN = 'EXPERIMENT_UNKNOWN';
 const conflict = (code: (typeof CONFLICTS)[number], message: string): TelemetryError => new TelemetryError(code, message, 'abort');
 

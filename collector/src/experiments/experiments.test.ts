@@ -74,7 +74,11 @@ describe('the sides of an experiment', () => {
   it('follow from what was said, in whatever order two collectors said it', () => {
     const begin = markOf({ event: 'begin', name: 'x', at: at(10), definition }, at(10));
     const marks = [begin, markOf({ event: 'begin', name: 'x', at: at(11), definition: { ...definition, nodes: ['other'] } }, at(11)), markOf({ event: 'stop', name: 'y', at: at(12) }, at(12)), markOf({ event: 'stop', name: 'x', at: at(20) }, at(21)), markOf({ event: 'stop', name: 'x', at: at(25) }, at(25)), markOf({ event: 'start', name: 'x', at: at(15) }, at(26)), markOf({ event: 'start', name: 'x', at: at(30) }, at(30))];
-    expect(experimentsOf(marks)).toEqual([{ name: 'x', definition, turns: [{ from: at(10), to: at(20) }, { from: at(30), to: null }] }]);
+    const experiment = { name: 'x', definition, turns: [{ from: at(10), to: at(20) }, { from: at(30), to: null }] };
+    expect(experimentsOf(marks)).toEqual([experiment]);
+    // As a clock that was set back has them.
+    const [first, , , ...others] = marks;
+    expect(experimentsOf([...others.toReversed(), ...(first ? [first] : [])])).toEqual([experiment]);
     expect(() => experimentsOf([{ at: at(1), text: '{"event":"pause","name":"x"}' }])).toThrow(/release that wrote it/);
   });
 });

@@ -8,7 +8,7 @@
  */
 import { z } from 'zod';
 import { TelemetryError } from '@joulebook/shared/errors.js';
-import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
+import type { EpochMicros } from '@joulebook/shared/units.js';
 import { formatTime, parseTime } from '../join/times.js';
 import type { ExperimentMark } from '../store/store.js';
 
@@ -62,14 +62,14 @@ function read({ text }: ExperimentMark): Mark {
 function after(experiment: Experiment | undefined, said: Mark): Experiment | undefined {
   if (!experiment) return said.event === 'begin' ? { name: said.name, definition: said.definition, turns: [{ from: said.at, to: null }] } : undefined;
   const last = experiment.turns.at(-1);
-  if (said.event === 'stop') return last?.to === null ? { ...experiment, turns: [...experiment.turns.slice(0, -1), { from: last.from, to: epochMicros(Math.max(last.from, said.at)) }] } : experiment;
-  return last?.to === null || (last && said.at < last.to) ? experiment : { ...experiment, turns: [...experiment.turns, { from: said.at, to: null }] };
+  if (said.event === 'stop') return last?.to === null ? { ...experiment, turns: [...experiment.turns.slice(0, -1), { from: last.from, to: said.at }] } : experiment;
+  return last?.to === null ? experiment : { ...experiment, turns: [...experiment.turns, { from: said.at, to: null }] };
 }
 
-/** In the order in which they began. */
+/** In the order in which they began. Marks are taken by when they hold: the clocks of several collectors, or one that was set back, say little of when they were said. */
 export function experimentsOf(marks: readonly ExperimentMark[]): readonly Experiment[] {
   const experiments = new Map<string, Experiment>();
-  for (const said of marks.map(read)) {
+  for (const said of marks.map(read).toSorted((one, other) => one.at - other.at)) {
     const experiment = after(experiments.get(said.name), said);
     if (experiment) experiments.set(said.name, experiment);
   }
