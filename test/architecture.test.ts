@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Folders of a package in the order in which data meets them: a file may import from its own folder and from those before it. */
 const FLOW: Readonly<Record<string, readonly (readonly string[])[]>> = {
   agent: [['sources', 'schedule', 'host', 'spool', 'bill', 'version'], ['sampler'], ['attribution'], ['correlator'], ['shipper'], ['recording'], ['simulate'], ['settings', 'metrics'], ['agent', 'doctor'], ['configured'], ['commands'], ['main']],
-  collector: [['settings', 'version', 'figures', 'rates'], ['store', 'access'], ['book'], ['ingest', 'join'], ['upkeep', 'report', 'started', 'reload'], ['verify', 'waste', 'statements'], ['evidence'], ['alerts'], ['api'], ['collector'], ['commands'], ['main']],
+  collector: [['settings', 'version', 'figures', 'rates'], ['store', 'access'], ['book'], ['ingest', 'join'], ['upkeep', 'report', 'started', 'reload'], ['verify', 'waste', 'statements', 'compare'], ['experiments', 'sweep'], ['evidence'], ['alerts'], ['api'], ['collector'], ['commands'], ['main']],
 };
 
 interface Import {

@@ -13,9 +13,13 @@ import { agentSettings } from '@joulebook/agent/settings.js';
 import { planOf, simulationSchema } from '@joulebook/agent/simulate/recording.js';
 import { livePowerKinds, liveServingKinds, powerFormats, servingFormats } from '@joulebook/agent/sources/index.js';
 import { readBook } from '@joulebook/collector/book/book.js';
+import { METRICS } from '@joulebook/collector/compare/metrics.js';
+import { COMPARE_OPTIONS } from '@joulebook/collector/compare/question.js';
+import { START_OPTIONS } from '@joulebook/collector/experiments/request.js';
 import { openShelf } from '@joulebook/collector/rates/shelf.js';
 import { FIGURES } from '@joulebook/collector/figures/table.js';
 import { RELOADED, SETTINGS as collectorSettings } from '@joulebook/collector/settings.js';
+import { SWEEP_OPTIONS } from '@joulebook/collector/sweep/question.js';
 import { COLUMNS, CSV_HEAD, CSV_TAIL } from '@joulebook/collector/statements/columns.js';
 import { REVIEW_CSV } from '@joulebook/collector/statements/render-weekly.js';
 import { defaultText } from '@joulebook/shared/sample.js';
@@ -86,6 +90,17 @@ it('docs/operations.md names what a collector takes over when it is told to read
 
 it.each(ELSEWHERE)('%s says what the code says: %s', (file, name, content) => {
   expect(sectionOf(name).exec(readFileSync(join(ROOT, file), 'utf8'))?.[0]).toBe(written(name, content));
+});
+
+it('docs/comparisons.md names every metric and option of a comparison', () => {
+  const text = readFileSync(join(ROOT, 'docs/comparisons.md'), 'utf8');
+  expect([...METRICS.keys(), ...COMPARE_OPTIONS.map((option) => `--${option}`)].filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+});
+
+it('docs/experiments.md names every option of an experiment and of a sweep', () => {
+  const text = readFileSync(join(ROOT, 'docs/experiments.md'), 'utf8');
+  const options = [...START_OPTIONS.filter((option) => option !== 'name'), ...SWEEP_OPTIONS];
+  expect([...new Set(options)].filter((option) => !text.includes(`\`--${option}\``) && !text.includes(`\`--${option} `))).toEqual([]);
 });
 
 interface Snippet {

@@ -16,10 +16,13 @@ import { startAlerts } from './alerts/alerts.js';
 import { bookOf } from './book/book.js';
 import { serveAlerts } from './api/alerts.js';
 import { explainFaults, serveApi } from './api/api.js';
+import { serveCompare } from './api/compare.js';
 import { serveEvidence } from './api/evidence.js';
+import { serveExperiments } from './api/experiments.js';
 import { serveLosses } from './api/losses.js';
 import { serveNodes } from './api/nodes.js';
 import { serveStatements } from './api/statements.js';
+import { serveSweep } from './api/sweep.js';
 import { serveTokens } from './api/tokens.js';
 import { serveUpkeep } from './api/upkeep.js';
 import { serveVerify } from './api/verify.js';
@@ -141,6 +144,9 @@ export async function startCollector(said: CollectorSettings, { log, clock = sys
   const filling = shelf && fillRates({ entries: () => book.providers, shelf, settings, metrics, log, clock });
   serveStatements(app, { store, clock, defaults: settings, book: () => book });
   const stopStatements = settings.statementFolder === undefined ? undefined : scheduleStatements({ folder: settings.statementFolder, schedule: settings.statementSchedule, store, clock, defaults: settings, book: () => book, log });
+  serveExperiments(app, { store, clock, defaults: settings, book: () => book });
+  serveCompare(app, { store, defaults: settings, book: () => book });
+  serveSweep(app, { store, defaults: settings, book: () => book });
   serveApi(app, { store, health, metrics, clock, defaults: settings, book: () => book });
   try {
     await app.listen({ ...settings.listen, backlog: MOST_CONNECTING, listenTextResolver: (address) => `listening at ${address.replace(/^http:/, tls.secure ? 'https:' : 'http:')}` });

@@ -36,6 +36,7 @@ export type Act =
   | { readonly event: 'retained'; readonly facts: number; readonly minutes: number; readonly hours: number; readonly factsSince: string | null }
   /** Of what is missing it was said that it is lost for good. */
   | { readonly event: 'losses-accepted'; readonly node: string; readonly batches: number; readonly ranges: readonly Readonly<Record<string, unknown>>[] }
+  | { readonly event: 'experiment-started' | 'experiment-stopped'; readonly name: string; readonly nodes: number }
   | { readonly event: 'backed-up'; readonly bytes: number }
   | { readonly event: 'exported'; readonly bytes: number; readonly question: Readonly<Record<string, unknown>> }
   | { readonly event: 'retain-failed' | 'backup-failed' | 'export-failed'; readonly error: string };

@@ -21,6 +21,8 @@ import { isCrossSite, isOwnName } from './site.js';
 import type { Tokens } from './tokens.js';
 
 const MINUTE_MS = 60_000;
+/** Browsers ask for a password where the answer says Basic. */
+const PAGES: readonly string[] = ['/', '/compare'];
 
 /** Read at each request. */
 export interface GuardSettings {
@@ -69,7 +71,7 @@ export async function guard(app: FastifyInstance, { settings, tokens, closed, au
       await tooMany(reply, counted.ttlInSeconds, 'Too many requests from this address were refused; come back later with a token that is known.');
       return;
     }
-    void reply.header('www-authenticate', `${request.routeOptions.url === '/' ? 'Basic' : 'Bearer'} realm="Joulebook"`);
+    void reply.header('www-authenticate', `${PAGES.includes(request.routeOptions.url ?? '') ? 'Basic' : 'Bearer'} realm="Joulebook"`);
     await refuse(reply, 401, refusal);
   }
 

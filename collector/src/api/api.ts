@@ -110,7 +110,7 @@ export function serveApi(app: FastifyInstance, { store, health, metrics, clock, 
 
 const withBoundaries = (report: Report, { boundariesMeasured, other, flags }: Boundaries): Report => ({ ...report, boundariesMeasured: [...boundariesMeasured], other, flags: [...report.flags, ...flags] });
 
-const contentSecurity = (nonce: string): string =>
+export const contentSecurity = (nonce: string): string =>
   `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`;
 
 /** Errors that hold for every route. */

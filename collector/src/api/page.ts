@@ -62,7 +62,7 @@ function chooser(window: string, boundary: Boundary | undefined, boundaries: rea
 
 function frame(nonce: string, head: Markup, main: Markup): string {
   const style = html`<style nonce="${nonce}">${new Markup(STYLE)}</style><noscript><meta http-equiv="refresh" content="${REFRESH_SECONDS}"></noscript>`;
-  const body = html`<header><h1>Joulebook</h1>${head}<p id="stale" role="status" hidden>The collector does not answer; these figures are old.</p></header>
+  const body = html`<header><h1>Joulebook</h1><nav><a href="/compare">Compare</a></nav>${head}<p id="stale" role="status" hidden>The collector does not answer; these figures are old.</p></header>
 <main>${main}</main><script nonce="${nonce}">${new Markup(SCRIPT)}</script>`;
   return page('Joulebook', style, body);
 }

@@ -30,8 +30,9 @@ export const pricesOf = ({ price, pue, carbon }: CollectorSettings): Said =>
 export type Place = { readonly kind: 'stream'; readonly file: string } | { readonly kind: 'store' };
 export type Source = Place | { readonly kind: 'collector'; readonly url: string };
 
-export function sourceOf(file: string | undefined, flags: Flags, faults: string[]): Source {
-  const said = [file === undefined ? [] : ['FILE'], flags['store'] === undefined ? [] : ['--store'], flags['collector'] === undefined ? [] : ['--collector']].flat();
+/** @param name of the file, as it is said on the command line */
+export function sourceOf(file: string | undefined, flags: Flags, faults: string[], name = 'FILE'): Source {
+  const said = [file === undefined ? [] : [name], flags['store'] === undefined ? [] : ['--store'], flags['collector'] === undefined ? [] : ['--collector']].flat();
   if (said.length > 1) faults.push(`${said.join(' and ')}: say one place to read from`);
   const collector = flags['collector'];
   if (typeof collector === 'string') {
@@ -63,4 +64,12 @@ export async function readFrom<T>(place: Place, settings: CollectorSettings, { s
     if ((await store.extent()) === null) throw noFacts(`the store ${settings.store}`);
     return work(store);
   });
+}
+
+/** The format that is asked for, the first where none is. */
+export function formatOf<F extends string>(formats: readonly [F, ...F[]], flags: Flags, faults: string[]): F {
+  const [said = formats[0]] = textsOf(flags['format']);
+  const format = formats.find((known) => known === said);
+  if (format === undefined) faults.push(`--format: '${said}' is no format; write one of ${formats.join(', ')}`);
+  return format ?? formats[0];
 }

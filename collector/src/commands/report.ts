@@ -3,7 +3,7 @@ import { UsageError } from '@joulebook/shared/errors.js';
 import { bookOf, type Book } from '../book/book.js';
 import type { Report } from '../join/report.js';
 import { buildReport } from '../report/build.js';
-import { FORMATS, render, type Format } from '../report/render.js';
+import { FORMATS, render } from '../report/render.js';
 import { parseRequest, type ReportRequest, type Said } from '../report/request.js';
 import type { CollectorSettings } from '../settings.js';
 import { waste, type Waste } from '../waste/answer.js';
@@ -12,7 +12,7 @@ import { isWasteOption, wasteBeside } from '../waste/request.js';
 import { findWaste } from '../waste/waste.js';
 import { ask, askCollector } from './ask.js';
 import { addSettings, keep, readSettings, TO_COLLECTOR } from './options.js';
-import { checkStore, pricesOf, questionIn, readFrom, several, sourceOf, textsOf, type Flags, type Source } from './reading.js';
+import { checkStore, formatOf, pricesOf, questionIn, readFrom, several, sourceOf, type Flags, type Source } from './reading.js';
 import type { Surroundings } from './surroundings.js';
 
 const PREFIX = '--';
@@ -45,13 +45,6 @@ async function make(source: Source, said: Said, settings: CollectorSettings, req
   return readFrom(source, settings, surroundings, async (store) => ({ report: await buildReport(store, request, PREFIX, book), waste: wasteRequest && (await findWaste(store, wasteRequest, PREFIX, book)) }));
 }
 
-function formatOf(flags: Flags, faults: string[]): Format {
-  const [said = 'table'] = textsOf(flags['format']);
-  const format = FORMATS.find((known) => known === said);
-  if (format === undefined) faults.push(`--format: '${said}' is no format; write one of ${FORMATS.join(', ')}`);
-  return format ?? 'table';
-}
-
 export function addReport(program: Command, surroundings: Surroundings): void {
   const command = program
     .command('report')
@@ -76,7 +69,7 @@ export function addReport(program: Command, surroundings: Surroundings): void {
     const request = await keep(faults, () => parseRequest(said, settings ?? {}, PREFIX));
     const source = sourceOf(file, flags, faults);
     const book = settings && (await keep(faults, () => bookOf(settings)));
-    const format = formatOf(flags, faults);
+    const format = formatOf(FORMATS, flags, faults);
     if (settings && source.kind === 'store') checkStore(settings.store, faults);
     if (faults.length > 0 || !settings || !request || !book) throw new UsageError(faults);
     const { report, waste: beside } = await make(source, said, settings, request, format === 'html' ? wasteBeside(request) : undefined, book, surroundings);

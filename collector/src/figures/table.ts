@@ -3,7 +3,7 @@
  * pages, the API, exports and docs/figures.md are made from this table.
  */
 import { quantity, tokens as tokenCount, type Joules, type Tokens } from '@joulebook/shared/units.js';
-import { coverage, joulesPerToken, meanPower, tokensPerKwh, tokensPerWattSecond } from './energy.js';
+import { coverage, joulesPerToken, meanPower, positiveRatio, tokensPerKwh, tokensPerWattSecond } from './energy.js';
 import { allInCost, costPerMillionTokens, costPerToken, gpuHours, gramsPerToken, tokensPerMegawatt, tokensPerMoney } from './money.js';
 import { joulesPerOutputToken, joulesPerPromptToken, joulesSavedByCache } from './phases.js';
 import type { Money, Sums } from './sums.js';
@@ -46,6 +46,7 @@ export const FIGURES = {
   joulesPerToken: figure('J/token', 'J/tok', 'Energy per token', 'J / T_out', ({ over, counted }) => joulesPerToken(counted, over)),
   joulesPerPromptToken: figure('J/token', 'J/prompt tok', 'Energy per computed prompt token', 'J_prefill / T_in computed', ({ prefill, computedInput }) => joulesPerPromptToken(prefill, computedInput)),
   joulesPerOutputToken: figure('J/token', 'J/output tok', 'Decode energy per output token', 'J_decode / T_out', ({ decode, output }) => joulesPerOutputToken(decode, output)),
+  joulesPerRequest: figure('J/request', 'J/request', 'Energy per request', 'J / requests that ended, whatever came of them', ({ counted, requests }) => positiveRatio(counted, requests)),
   joulesSavedByCache: figure('J', 'J saved by cache', 'Energy that cached prompt tokens would have cost', 'T_cached × J_prefill / T_in computed', ({ prefill, computedInput, cachedInputAll }) => joulesSavedByCache(cachedInputAll, joulesPerPromptToken(prefill, computedInput))),
   facilityJoules: figure('J', 'J at the meter', 'Energy of the facility', 'Σ J × PUE', ({ facility }) => facility),
   energyCost: figure('money', 'cost', 'Energy cost', 'Σ J × PUE / 3.6e6 × price at that time', ({ energyCost }) => energyCost),
@@ -67,6 +68,7 @@ export const FIGURES = {
   usefulShare: figure('1', 'useful', 'Useful share of output', 'T_useful / T_out of the same requests', ({ useful, requestOutput }) => usefulShare(useful, requestOutput)),
   usefulTokensPerWattSecond: figure('token/J', 'useful tok/J', 'Useful tokens per watt-second', 'T_useful / J', ({ useful, counted }) => tokensPerWattSecond(useful, counted)),
   joulesPerUsefulToken: figure('J/token', 'J/useful tok', 'Energy per useful token', 'J / T_useful', ({ useful, counted }) => joulesPerUsefulToken(counted, useful)),
+  joulesPerUsefulRequest: figure('J/request', 'J/useful request', 'Energy per useful request: of a task, with all tries that it took', 'J / requests accepted inside their targets', ({ counted, usefulRequests }) => positiveRatio(counted, usefulRequests)),
   energyCostPerUsefulToken: figure('money/token', 'energy cost/useful tok', 'Energy cost per useful token', 'energy cost / T_useful', ({ useful, countedCost }) => costPerUsefulToken(countedCost, useful)),
   costPerUsefulToken: figure('money/token', 'cost/useful tok', 'All-in cost per useful token', 'all-in / T_useful', (sums) => costPerUsefulToken(whole(sums), sums.useful)),
   usefulTokensPerMoney: figure('token/money', 'useful tok/money', 'Useful tokens per unit of money', 'T_useful / all-in cost', (sums) => tokensPerMoney(sums.useful, whole(sums))),

@@ -28,7 +28,7 @@ const NOT_MEASURED_HERE = [
 ] as const;
 
 /** gpu where measured, else the narrowest that is measured, else the narrowest that has facts at all. `sums` are grouped by boundary first. */
-function chooseBoundary(sums: readonly GroupSum<'booked'>[]): { chosen: Boundary | null; available: Boundary[] } {
+export function chooseBoundary(sums: readonly GroupSum<'booked'>[]): { chosen: Boundary | null; available: Boundary[] } {
   const available = BOUNDARIES.filter((boundary) => sums.some(({ values }) => values[0] === boundary));
   const measured = available.filter((boundary) => sums.some((group) => group.values[0] === boundary && (group.sums.seconds > 0 || group.sums.microjoules !== 0n)));
   return { chosen: measured[0] ?? available[0] ?? null, available };
@@ -121,6 +121,21 @@ async function spanOf(store: Store, request: ReportRequest, byRequest: boolean):
   return { span: timed && { from: timed.from, to: span.to }, isUntimed };
 }
 
+/** What a question is asked of: the store that divides by its keys as well, and the time that it spans where that matters. */
+export interface Divided {
+  readonly store: Store;
+  readonly span: Extent | undefined;
+  /** Runs without a start are in it. */
+  readonly isUntimed: boolean;
+}
+
+export async function divided(plain: Store, request: ReportRequest, book: Book): Promise<Divided> {
+  const keys = [...request.by, ...request.where.map(({ key }) => key)];
+  const { span, isUntimed } = book.sites.size > 0 || keys.some(isTimeKey) ? await spanOf(plain, request, isByRequest(questionOf(request))) : { span: undefined, isUntimed: false };
+  const byTenant = keys.includes('tenant') ? withTenants(plain) : plain;
+  return { store: await withClasses(byTenant, request, withoutClasses(scopeOf('tokens', request)), book, span), span, isUntimed };
+}
+
 /** What holds for all energy; where it changes, the mean over the energy that is in the total. */
 function meanWorth(worth: Worth | undefined, { joules, facilityJoules, energyCost, carbonGrams }: Row): Pick<Report, 'price' | 'pue' | 'carbon'> {
   if (worth) return { price: worth.price, pue: worth.pue, carbon: worth.location };
@@ -136,10 +151,8 @@ export async function buildReport(plain: Store, request: ReportRequest, prefix: 
   const labels = await plain.labels();
   if ((await plain.extent()) !== null) checkLabels(request, labels, prefix);
   const question = questionOf(request);
-  const isTimed = [...request.by, ...request.where.map(({ key }) => key)].some(isTimeKey);
-  const { span, isUntimed } = book.sites.size > 0 || isTimed ? await spanOf(plain, request, isByRequest(question)) : { span: undefined, isUntimed: false };
   const byTenant = [...request.by, ...request.where.map(({ key }) => key)].includes('tenant');
-  const store = await withClasses(byTenant ? withTenants(plain) : plain, request, withoutClasses(scopeOf('tokens', request)), book, span);
+  const { store, span, isUntimed } = await divided(plain, request, book);
   const scope = scopeOf('energy', request);
   const perMethod = await store.sum({ kind: 'booked', by: ['boundary', 'source', 'method'], ...scope });
   const { chosen, available } = chooseBoundary(perMethod);

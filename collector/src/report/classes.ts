@@ -32,7 +32,8 @@ function periodsOf({ sites }: Book, span: Span): TimeClasses {
 
 async function loadBands(store: Store, scope: Scope, { from, to }: Span): Promise<TimeClasses> {
   const length = epochMicros(LOAD_STEPS.find((step) => to - from > (FEWEST_STEPS - 1) * step) ?? LOAD_STEPS[2]);
-  const made = await store.sum({ kind: 'tokens', by: [], step: length, ...scope, where: [...scope.where, { key: 'token', values: ['output'] }] });
+  // Of turns of an experiment too the bands are those of all the time between.
+  const made = await store.sum({ kind: 'tokens', by: [], step: length, ...scope, within: undefined, where: [...scope.where, { key: 'token', values: ['output'] }] });
   const byStep = new Map<number, number>(made.map(({ step, sums: { count } }) => [step, count]));
   const loads: number[] = [];
   for (let step = Math.floor(from / length) * length; step < to; step += length) loads.push(byStep.get(step) ?? 0);

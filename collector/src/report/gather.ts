@@ -14,7 +14,7 @@ const SERVING_PHASES = ['prefill', 'decode', 'active'] as const satisfies readon
 /** The question's filters that this kind of fact can follow. */
 export function scopeOf(kind: FactKind, request: ReportRequest): Scope {
   const where = request.where.filter(({ key }) => divides(kind, key));
-  return { where, from: request.from, to: request.to };
+  return { where, from: request.from, to: request.to, ...(request.within && { within: request.within }) };
 }
 
 /** What is asked, and what holds for all of its rows. */
@@ -50,7 +50,7 @@ async function spentOn({ store, request, question, book: { costs } }: Asking): P
 }
 
 /** @param requests by `outcome` already, which is enough where no target is asked for */
-async function judgedBy({ store, request, question, book: { slo, outcomes } }: Asking, requests: readonly GroupSum<'requests'>[]): Promise<JudgedBy> {
+export async function judgedBy({ store, request, question, book: { slo, outcomes } }: Pick<Asking, 'store' | 'request' | 'question' | 'book'>, requests: readonly GroupSum<'requests'>[]): Promise<JudgedBy> {
   const grouped = groupedFor(request, question);
   const targeted = request.slo !== undefined || slo.length > 0;
   const names = keysAsked([...slo, ...outcomes]);

@@ -5,7 +5,7 @@ import { BOUNDARIES, type Boundary } from '@joulebook/shared/slice.js';
 import { epochMicros, seconds as inSeconds, type EpochMicros } from '@joulebook/shared/units.js';
 import type { Targets } from '../join/usefulness.js';
 import type { Basis } from '../join/row.js';
-import type { Dimension, Filter, Key } from '../store/store.js';
+import type { Dimension, Extent, Filter, Key } from '../store/store.js';
 import { TIME_KEYS } from '../store/time-classes.js';
 import { isBandKey, isRequestKey, parseBand, REQUEST_KEYS } from '../join/request-keys.js';
 import { parseTime } from '../join/times.js';
@@ -15,6 +15,8 @@ export const KEYS = ['deployment', 'model', 'node', 'device', 'site', 'phase', '
 export interface ReportRequest {
   readonly from: EpochMicros | undefined;
   readonly to: EpochMicros | undefined;
+  /** Of that only these ranges, in order and apart; nobody can say it on a command line. */
+  readonly within?: readonly Extent[] | undefined;
   readonly by: readonly Key[];
   readonly step: EpochMicros | undefined;
   readonly boundary: Boundary | undefined;
@@ -39,15 +41,15 @@ export interface Defaults {
 
 export const REPORT_OPTIONS = ['from', 'to', 'by', 'step', 'boundary', 'where', 'basis', 'price', 'pue', 'carbon', 'slo'] as const;
 type Option = (typeof REPORT_OPTIONS)[number];
-const SEVERAL: readonly string[] = ['by', 'where'] satisfies Option[];
+const SEVERAL = ['by', 'where'] as const satisfies Option[];
 
-const guess = (name: string, known: readonly string[]): string => {
+export const guess = (name: string, known: readonly string[]): string => {
   const near = nearest(name, known);
   return near === undefined ? `known are ${known.join(', ')}` : `did you mean '${near}'?`;
 };
 
 /** Reads one option after another and keeps every fault, each naming its option. */
-class Reading {
+export class Reading<Name extends string> {
   readonly faults: string[] = [];
   constructor(
     readonly said: Said,
@@ -60,51 +62,65 @@ class Reading {
     return undefined;
   }
 
-  one<T>(option: Option, parse: (text: string) => T | undefined, message: string): T | undefined {
+  /** Faults of options that are not `known`, and of those said more than once that are not among `several`. */
+  options(known: readonly Name[], several: readonly Name[]): void {
+    const names: readonly string[] = known;
+    const often: readonly string[] = several;
+    for (const [option, texts] of Object.entries(this.said)) {
+      if (!names.includes(option)) this.fault(option, `unknown; ${guess(option, names)}`);
+      else if (texts.length > 1 && !often.includes(option)) this.fault(option, 'said more than once');
+    }
+  }
+
+  one<T>(option: Name, parse: (text: string) => T | undefined, message: string): T | undefined {
     const text = this.said[option]?.at(-1);
     if (text === undefined) return undefined;
     return parse(text) ?? this.fault(option, `'${text}' ${message}`);
   }
 
-  number(option: Option, least: number): number | undefined {
+  number(option: Name, least: number): number | undefined {
     return this.one(option, (text) => (/^\d*\.?\d+(e[+-]?\d+)?$/i.test(text.trim()) && Number(text) >= least ? Number(text) : undefined), `is not a number of at least ${least}`);
+  }
+
+  time(option: Name): EpochMicros | undefined {
+    return this.one(option, parseTime, 'is not a time; write ISO 8601 with a zone (2026-01-31T08:00:00Z) or epoch seconds');
   }
 }
 
-function key(reading: Reading, option: Option, name: string): Key | undefined {
+function key<Name extends string>(reading: Reading<Name>, option: Name, name: string): Key | undefined {
   const fixed = KEYS.find((known) => known === name);
   if (fixed !== undefined) return fixed;
   if (name === 'boundary') return reading.fault(option, `boundaries overlap and are never put together; choose one with ${reading.prefix}boundary`);
   return name === '' ? reading.fault(option, 'a key is empty') : { label: name };
 }
 
-function keys(reading: Reading): Key[] {
+function keys(reading: Reading<Option>): Key[] {
   const names = new Set((reading.said['by'] ?? []).flatMap((text) => text.split(',')).map((name) => name.trim()));
   return [...names].flatMap((name) => key(reading, 'by', name) ?? []);
 }
 
-/** The same key said twice keeps either value. */
-function filters(reading: Reading): Filter[] {
+/** `key=value` each; the same key said twice keeps either value. */
+export function filters<Name extends string>(reading: Reading<Name>, option: Name, texts: readonly string[]): Filter[] {
   const values = new Map<string, string[]>();
-  for (const text of reading.said['where'] ?? []) {
+  for (const text of texts) {
     const cut = text.indexOf('=');
-    if (cut < 1) reading.fault('where', `'${text}' is not key=value`);
+    if (cut < 1) reading.fault(option, `'${text}' is not key=value`);
     else values.set(text.slice(0, cut).trim(), [...(values.get(text.slice(0, cut).trim()) ?? []), text.slice(cut + 1)]);
   }
   return [...values].flatMap(([name, wanted]) => {
-    const found = key(reading, 'where', name);
-    return found === undefined ? [] : [{ key: found, values: wanted.flatMap((text) => filterValue(reading, found, text) ?? []) }];
+    const found = key(reading, option, name);
+    return found === undefined ? [] : [{ key: found, values: wanted.flatMap((text) => filterValue(reading, option, found, text) ?? []) }];
   });
 }
 
-function filterValue(reading: Reading, wanted: Key, text: string): string | undefined {
-  if (isBandKey(wanted)) return parseBand(wanted, text) ?? reading.fault('where', `'${text}' is no ${wanted}; write a band as a report shows it (512–1023), or a number in it`);
+function filterValue<Name extends string>(reading: Reading<Name>, option: Name, wanted: Key, text: string): string | undefined {
+  if (isBandKey(wanted)) return parseBand(wanted, text) ?? reading.fault(option, `'${text}' is no ${wanted}; write a band as a report shows it (512–1023), or a number in it`);
   // A label may be empty; names are not, so that this would keep nothing.
-  return text === '' && typeof wanted === 'string' ? reading.fault('where', `'${wanted}=' names no ${wanted}; ask ${reading.prefix}by ${wanted} to see what carries none`) : text;
+  return text === '' && typeof wanted === 'string' ? reading.fault(option, `'${wanted}=' names no ${wanted}; ask ${reading.prefix}by ${wanted} to see what carries none`) : text;
 }
 
 /** A request runs on several GPUs at once, and its facts say what it drew on all of them. */
-function checkTogether(reading: Reading, by: readonly Key[], where: readonly Filter[]): void {
+function checkTogether(reading: Reading<Option>, by: readonly Key[], where: readonly Filter[]): void {
   const asked = [...by.map((each) => ['by', each] as const), ...where.map((filter) => ['where', filter.key] as const)];
   const ofRequests = asked.map(([, each]) => each).find(isRequestKey);
   const device = asked.find(([, each]) => each === 'device');
@@ -112,7 +128,7 @@ function checkTogether(reading: Reading, by: readonly Key[], where: readonly Fil
 }
 
 /** `ttft=2s,tpot=50ms` */
-function parseTargets(text: string): Targets | undefined {
+export function parseTargets(text: string): Targets | undefined {
   const said = new Map<string, number>();
   for (const part of text.split(',')) {
     const [name = '', length = '', more] = part.trim().split('=');
@@ -124,7 +140,7 @@ function parseTargets(text: string): Targets | undefined {
   return { ttft: target('ttft'), tpot: target('tpot') };
 }
 
-function stepMicros(text: string): EpochMicros | undefined {
+export function stepMicros(text: string): EpochMicros | undefined {
   const seconds = parseDuration(text);
   return seconds === undefined || seconds < 0.001 ? undefined : epochMicros(Math.round(seconds * 1e6));
 }
@@ -135,15 +151,10 @@ function stepMicros(text: string): EpochMicros | undefined {
  * @throws UsageError with every fault
  */
 export function parseRequest(said: Said, defaults: Defaults, prefix: '--' | ''): ReportRequest {
-  const reading = new Reading(said, prefix);
-  for (const [option, texts] of Object.entries(said)) {
-    const known: readonly string[] = REPORT_OPTIONS;
-    if (!known.includes(option)) reading.fault(option, `unknown; ${guess(option, REPORT_OPTIONS)}`);
-    else if (texts.length > 1 && !SEVERAL.includes(option)) reading.fault(option, 'said more than once');
-  }
-  const time = 'is not a time; write ISO 8601 with a zone (2026-01-31T08:00:00Z) or epoch seconds';
-  const from = reading.one('from', parseTime, time);
-  const to = reading.one('to', parseTime, time);
+  const reading = new Reading<Option>(said, prefix);
+  reading.options(REPORT_OPTIONS, SEVERAL);
+  const from = reading.time('from');
+  const to = reading.time('to');
   if (from !== undefined && to !== undefined && from >= to) reading.fault('to', `must be later than ${prefix}from`);
   const boundary = reading.one('boundary', (text) => BOUNDARIES.find((known) => known === text), `is no boundary; ${guess(said['boundary']?.at(-1) ?? '', BOUNDARIES)}`);
   const basis = reading.one('basis', (text) => (text === 'all' || text === 'serving' ? text : undefined), 'is no basis; write all or serving');
@@ -151,7 +162,7 @@ export function parseRequest(said: Said, defaults: Defaults, prefix: '--' | ''):
   const carbon = reading.number('carbon', 0) ?? defaults.carbon;
   const by = keys(reading);
   const step = reading.one('step', stepMicros, 'is not a duration of at least 1 ms; write 90s, 15m or 30d');
-  const where = filters(reading);
+  const where = filters(reading, 'where', said['where'] ?? []);
   checkTogether(reading, by, where);
   const request: ReportRequest = {
     from,

@@ -11,6 +11,7 @@ import { inGroups } from './group-commit.js';
 import { copyStore, exportFacts } from './duckdb-export.js';
 import { extentOf, labelsOf } from './duckdb-look.js';
 import { isWallTimeByCell, readGroup, sourcesOf, sumStatement } from './duckdb-sum.js';
+import { readMarks, writeMark } from './duckdb-marks.js';
 import { loadFacts, type FactFiles } from './duckdb-load.js';
 import { loadLedger, verdictOn, writeLosses } from './duckdb-ledger.js';
 import { loadWriters } from './duckdb-writers.js';
@@ -146,6 +147,8 @@ export async function openDuckdbFile(opening: Opening, clock: Clock): Promise<Du
     seenText: (text) => seen({ batch: batchIn(text), text }),
     streams: () => writing(async () => ledger.seen()),
     markLost: (losses) => writing(() => writeLosses(writer, ledger, losses, now())),
+    experimentMarks: () => reading(() => readMarks(reader)),
+    markExperiment: (mark) => writing(() => writeMark(writer, mark)),
     probe: () => writing(() => writeFiller(writer)),
     async sum<K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]> {
       return reading(() =>

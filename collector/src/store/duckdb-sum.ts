@@ -141,6 +141,15 @@ function condition(filter: Filter, bind: (value: string) => string): string {
   return filter.orMissing === true ? `(${expression} IS NULL OR ${listed})` : listed;
 }
 
+const isOfLabel = ({ key, orMissing }: Filter): boolean => typeof key === 'object' && orMissing !== true;
+
+/**
+ * Labels are JSON, and to read it of each row takes longer than to add the rows up: of a month by the minute it is read once for each
+ * set of labels that occurs. A list of them, since the planner would take any other subquery for the larger side of the join.
+ */
+const inSets = (rows: string, conditions: readonly string[]): string[] =>
+  conditions.length === 0 ? [] : [`labels IN (SELECT labels FROM (SELECT unnest(list(DISTINCT labels)) AS labels FROM ${rows}) WHERE ${conditions.join(' AND ')})`];
+
 const tableOf = (kind: FactKind): string => (kind === 'booked' || kind === 'asked' || kind === 'weighed' ? 'energy' : kind === 'weighedRequests' ? 'requests' : kind);
 
 /** Weights as SQL. Where no site is listed the name of the others is empty, which no site's is. */
@@ -199,14 +208,30 @@ const areKept = (grouping: Grouping | undefined, level: Level | undefined): grou
 
 export const isWallTimeByCell = ({ walls, grouping }: Sources): boolean => walls.segments.some(({ level }) => level !== undefined && !areKept(grouping, level));
 
+function boundsOf({ from, to }: Pick<Segment, 'from' | 'to'>): string {
+  const bounds = [...(from > 0 ? [`from_us >= ${from}`] : []), ...(to < Number.MAX_SAFE_INTEGER ? [`from_us < ${to}`] : [])];
+  return bounds.length === 0 ? 'true' : `(${bounds.join(' AND ')})`;
+}
+
+/** Each range more is held against every row; so many cells of a grid are looked up instead. */
+const FEW_RANGES = 8;
+const MOST_CELLS = 200_000;
+
+/** In order of time. */
+function rangeOf(segments: readonly Segment[]): string {
+  const [from, to] = [segments[0]?.from ?? 0, segments.at(-1)?.to ?? 0];
+  const grid = segments.flatMap((segment) => [segment.from, segment.to]).reduce(commonStep, 0);
+  const cells = segments.reduce((sum, segment) => sum + segment.to - segment.from, 0) / grid;
+  if (segments.length <= FEW_RANGES || cells > MOST_CELLS) return `(${segments.map(boundsOf).join(' OR ')})`;
+  const lists = segments.map((segment) => `range(${segment.from / grid}, ${segment.to / grid})`);
+  return `(${boundsOf({ from, to })} AND from_us // ${grid} IN (SELECT unnest(flatten([${lists.join(', ')}]))))`;
+}
+
 /** Segments by the table they are read from. */
 export function byLevel(segments: readonly Segment[]): [Level | undefined, string][] {
-  const levels = new Map<Level | undefined, string[]>();
-  for (const { level, from, to } of segments) {
-    const bounds = [...(from > 0 ? [`from_us >= ${from}`] : []), ...(to < Number.MAX_SAFE_INTEGER ? [`from_us < ${to}`] : [])];
-    levels.set(level, [...(levels.get(level) ?? []), bounds.length === 0 ? 'true' : `(${bounds.join(' AND ')})`]);
-  }
-  return levels.size === 0 ? [[undefined, 'false']] : [...levels].map(([level, ranges]) => [level, `(${ranges.join(' OR ')})`]);
+  const levels = new Map<Level | undefined, Segment[]>();
+  for (const segment of segments) levels.set(segment.level, [...(levels.get(segment.level) ?? []), segment]);
+  return levels.size === 0 ? [[undefined, 'false']] : [...levels].map(([level, each]) => [level, rangeOf(each)]);
 }
 
 
@@ -221,10 +246,12 @@ function wallRows({ walls, grouping }: Sources, keys: readonly string[], groups:
   return parts.join(' UNION ALL ');
 }
 
-/** Of the window, the part that lies in a step. */
-function lengthOf({ window, step }: SumQuery<FactKind>): string {
+/** Of the window, and of the ranges that are asked of it, the part that lies in a step. */
+function lengthOf({ window, step, within }: SumQuery<FactKind>): string {
   if (!window) return '0';
-  return step === undefined ? `${(window.to - window.from) / 1e6}` : `((least(step + ${step}, ${window.to}) - greatest(step, ${window.from})) / 1e6)`;
+  const parts = within?.map(({ from, to }) => ({ from: Math.max(from, window.from), to: Math.min(to, window.to) })).filter(({ from, to }) => from < to) ?? [window];
+  if (step === undefined) return `${parts.reduce((sum, { from, to }) => sum + to - from, 0) / 1e6}`;
+  return `((${['0', ...parts.map(({ from, to }) => `greatest(0, least(step + ${step}, ${to}) - greatest(step, ${from}))`)].join(' + ')}) / 1e6)`;
 }
 
 export function sumStatement(query: SumQuery<FactKind>, sources: Sources): Statement {
@@ -241,10 +268,13 @@ export function sumStatement(query: SumQuery<FactKind>, sources: Sources): State
   // Of asked time the other facts of a device count too.
   const keeps = query.kind === 'asked' ? query.where.map(({ key }) => key === 'boundary') : [];
   const taken = conditions.filter((_, index) => keeps[index] ?? true);
+  const ofLabels = conditions.filter((_, index) => (keeps[index] ?? true) && query.where.slice(index, index + 1).some(isOfLabel));
   const own = query.kind === 'asked' ? [`(${['true', ...conditions.filter((_, index) => keeps[index] === false)].join(' AND ')}) AS own`] : [];
   const facts = byLevel(sources.facts.segments).map(([level, range]) => {
     const unstated = table === 'energy' && !level ? [`${UNSTATED} AS unstated`] : [];
-    return `SELECT ${[...columns, ...own, '*', ...unstated].join(', ')} FROM ${table}${level ? `_${level.name}` : ''} WHERE ${[range, ...taken].join(' AND ')}`;
+    const from = `${table}${level ? `_${level.name}` : ''}`;
+    const where = level?.name === 'minute' ? [...taken.filter((each) => !ofLabels.includes(each)), ...inSets(`${from} WHERE ${range}`, ofLabels)] : taken;
+    return `SELECT ${[...columns, ...own, '*', ...unstated].join(', ')} FROM ${from} WHERE ${[range, ...where].join(' AND ')}`;
   });
   const kept = sources.grouping ? filtersIn(sources.grouping, query.where) : query.where;
   const whereKept = query.where.flatMap((filter, index) => (kept.includes(filter) ? [conditions[index] ?? 'false'] : []));

@@ -5,7 +5,7 @@ import { openDuckdbFile, type DuckdbFile, type Opening } from './duckdb-file.js'
 import type { EpochMicros } from '@joulebook/shared/units.js';
 import type { Loss } from './ledger.js';
 import type { Packed } from './packed.js';
-import type { FactKind, SumQuery } from './store.js';
+import type { ExperimentMark, FactKind, SumQuery } from './store.js';
 import type { ExportQuestion } from './duckdb-export.js';
 import type { RetentionPolicy } from './retention.js';
 
@@ -20,7 +20,8 @@ export type Request =
   | { readonly method: 'export'; readonly question: ExportQuestion; readonly path: string }
   | { readonly method: 'backup'; readonly path: string }
   | { readonly method: 'markLost'; readonly losses: readonly Loss[] }
-  | { readonly method: 'labels' | 'nodes' | 'streams' | 'probe' | 'close' };
+  | { readonly method: 'markExperiment'; readonly mark: ExperimentMark }
+  | { readonly method: 'labels' | 'nodes' | 'streams' | 'experimentMarks' | 'probe' | 'close' };
 
 const NOT_OPEN: Promise<DuckdbFile> = Promise.reject(new Error('the store was not opened'));
 NOT_OPEN.catch(() => undefined);
@@ -53,11 +54,14 @@ async function answer(call: Request): Promise<unknown> {
       return opened.backup(call.path);
     case 'markLost':
       return opened.markLost(call.losses);
+    case 'markExperiment':
+      return opened.markExperiment(call.mark);
     case 'extent':
       return opened.extent(call.before);
     case 'labels':
     case 'nodes':
     case 'streams':
+    case 'experimentMarks':
     case 'probe':
     case 'close':
       return opened[call.method]();

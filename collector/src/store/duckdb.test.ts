@@ -102,6 +102,8 @@ describe.skipIf(!existsSync(worker))('in a thread of its own (the built file)', 
       for (const kind of ['tokens', 'requests', 'flag'] as const) expect(await both((store) => store.sum({ kind, by: [], where: [] }))).toHaveLength(1);
       expect(await both((store) => store.labels())).toEqual(['q']);
       expect(await both(async (store) => (await store.nodes()).map(({ node, host }) => ({ node, host })))).toEqual([{ node: batch.node, host: batch.host }]);
+      await both((store) => store.markExperiment({ at: at(1), text: '{}' }));
+      expect(await both((store) => store.experimentMarks())).toEqual([{ at: at(1), text: '{}' }]);
       expect(await both((store) => store.extent())).not.toBeNull();
       expect(await both((store) => store.extent(epochMicros(1)))).toBeNull();
       expect(await both((store) => store.rollUp(20))).toMatchObject({ left: 0, faults: [] });

@@ -14,7 +14,7 @@ import { pack } from './packed.js';
 import type { Exported } from './duckdb-export.js';
 import type { Retained } from './retention.js';
 import type { RolledUp } from './rollup.js';
-import type { Appended, Extent, FactKind, GroupSum, NodeSeen, Resolution, SumQuery } from './store.js';
+import type { Appended, ExperimentMark, Extent, FactKind, GroupSum, NodeSeen, Resolution, SumQuery } from './store.js';
 import type { EmbeddedStore } from './upkeep.js';
 
 /**
@@ -42,6 +42,8 @@ async function openInThread(opening: Opening, file: URL): Promise<EmbeddedStore>
     seen: (batch, written = encodeBatch(batch)) => call<'duplicate' | 'conflict' | null>({ method: 'seen', written }),
     streams: () => call<readonly StreamSeen[]>({ method: 'streams' }),
     markLost: (losses) => call<undefined>({ method: 'markLost', losses }),
+    experimentMarks: () => call<readonly ExperimentMark[]>({ method: 'experimentMarks' }),
+    markExperiment: (mark) => call<undefined>({ method: 'markExperiment', mark }),
     probe: () => call<undefined>({ method: 'probe' }),
     sum: <K extends FactKind>(query: SumQuery<K>) => call<readonly GroupSum<K>[]>({ method: 'sum', query }),
     resolution: (query) => call<Resolution>({ method: 'resolution', query }),

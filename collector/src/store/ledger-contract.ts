@@ -83,6 +83,16 @@ export function ledgerContract(name: string, open: () => Promise<Store>, most = 
       expect(await store.streams()).toMatchObject([{ lowWater: 6, lost: [{ first: 2, last: 2 }, { first: 4, last: 4 }], missing: [{ first: 6, last: 6 }] }]);
     });
 
+    it('keeps what is said of experiments, in order and beside all facts', async () => {
+      await append(0);
+      const before = [await store.streams(), await store.nodes(), await store.extent(), await store.labels(), await store.sum({ kind: 'tokens', by: [], where: [] })];
+      expect(await store.experimentMarks()).toEqual([]);
+      const marks = [{ at: at(30), text: '{"name":"a, b=c \\"quoted\\" 50%"}' }, { at: at(10), text: '{}' }, { at: at(20.000001), text: '{"name":"ÄÖ\\n"}' }];
+      for (const mark of marks) await store.markExperiment(mark);
+      expect(await store.experimentMarks()).toEqual(marks.toSorted((a, b) => a.at - b.at));
+      expect([await store.streams(), await store.nodes(), await store.extent(), await store.labels(), await store.sum({ kind: 'tokens', by: [], where: [] })]).toEqual(before);
+    });
+
     it('can be asked whether it would take a batch, which is in no answer', async () => {
       await append(0);
       const before = [await store.streams(), await store.nodes(), await store.extent(), await store.labels()];

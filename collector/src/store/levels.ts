@@ -122,13 +122,26 @@ export interface Asked {
   readonly from?: number | undefined;
   readonly to?: number | undefined;
   readonly step?: number | undefined;
+  /** Only of these ranges, which are in order and apart. */
+  readonly within?: readonly Range[] | undefined;
+}
+
+/** Plans of ranges that are apart, as one. */
+function joinedPlan(plans: readonly Plan[]): Plan {
+  const keptSince = plans.find((plan) => plan.keptSince !== undefined)?.keptSince;
+  const [from, to] = [plans[0]?.moved.from, plans.at(-1)?.moved.to];
+  return {
+    segments: plans.flatMap(({ segments }) => segments), rounded: plans.some(({ rounded }) => rounded),
+    moved: { ...(from !== undefined && { from }), ...(to !== undefined && { to }) }, ...(keptSince !== undefined && { keptSince }),
+  };
 }
 
 /**
  * @param usable levels that may stand in for facts, by name
  * @param finestKept levels to read where facts are no longer kept: they need not be exact, only there
  */
-export function planOf({ from = 0, to = FOREVER, step }: Asked, standing: Standing, usable: readonly Level['name'][]): Plan {
+export function planOf({ from = 0, to = FOREVER, step, within }: Asked, standing: Standing, usable: readonly Level['name'][]): Plan {
+  if (within) return joinedPlan(within.map((range) => ({ from: Math.max(from, range.from), to: Math.min(to, range.to) })).filter((range) => range.from < range.to).map((range) => planOf({ ...range, step }, standing, usable)));
   const { factsSince, minutesSince, hoursSince } = standing;
   const [minute, hour] = LEVELS;
   const onStep = (level: Level): boolean => step === undefined || step % level.micros === 0;

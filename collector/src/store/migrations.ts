@@ -60,6 +60,8 @@ export const MIGRATIONS: readonly string[] = [
   'CREATE TABLE lost (stream VARCHAR NOT NULL, node VARCHAR NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, from_us BIGINT, to_us BIGINT, at_us BIGINT NOT NULL);',
   // Empty but for the moment in which the store is tried out (`probe`).
   'CREATE TABLE filler (text VARCHAR NOT NULL);',
+  // That experiments began and ended, as JSON (experiments/mark.ts).
+  'CREATE TABLE experiment (at_us BIGINT NOT NULL, text VARCHAR NOT NULL);',
 ];
 
 /** Nothing in it yet, or only the table that says how far it got. */

@@ -15,6 +15,8 @@ export function remembering(store: Store): Store {
     seen: (batch, written) => store.seen(batch, written),
     streams: () => (streams ??= store.streams()),
     markLost: (losses) => store.markLost(losses),
+    experimentMarks: () => store.experimentMarks(),
+    markExperiment: (mark) => store.markExperiment(mark),
     probe: () => store.probe(),
     nodes: () => store.nodes(),
     close: () => store.close(),

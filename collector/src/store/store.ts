@@ -59,6 +59,8 @@ export interface Scope {
   readonly where: readonly Filter[];
   readonly from?: EpochMicros | undefined;
   readonly to?: EpochMicros | undefined;
+  /** Of that only these ranges, in order and apart: the turns of one side of an experiment. */
+  readonly within?: readonly Extent[] | undefined;
 }
 
 export interface SumQuery<K extends FactKind> extends Scope {
@@ -237,6 +239,13 @@ export interface NodeSeen {
 /** `conflict`: the batch's (stream, sequence) was accepted before with other content, or another node began its stream, or that has more gaps than are kept (`MOST_RUNS`); nothing was stored. */
 export type Appended = 'accepted' | 'duplicate' | 'conflict';
 
+/** That an experiment began or ended, as JSON (experiments/mark.ts). */
+export interface ExperimentMark {
+  /** When it was said. */
+  readonly at: EpochMicros;
+  readonly text: string;
+}
+
 export interface Store {
   /**
    * Exactly once by (stream, sequence). When it answers `accepted` the facts are durable. Energy of a device that another
@@ -250,6 +259,10 @@ export interface Store {
   streams(): Promise<readonly StreamSeen[]>;
   /** Sequences that will not come: they are missing no more, and told as lost for ever. Durable when it returns. */
   markLost(losses: readonly Loss[]): Promise<void>;
+  /** What was said of experiments, in the order in which it was said: a fact is never changed by it. */
+  experimentMarks(): Promise<readonly ExperimentMark[]>;
+  /** Durable when it returns. @throws TelemetryError (`retry`) where it was not kept */
+  markExperiment(mark: ExperimentMark): Promise<void>;
   /** Would it take a batch? Stores durably what is no fact; in no answer. Throws where that fails. */
   probe(): Promise<void>;
   /** @throws RangeError for a key the kind doesn't have, and for energy neither kept to one boundary nor grouped by it: boundaries overlap. */

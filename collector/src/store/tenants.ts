@@ -67,8 +67,8 @@ const added: { readonly [K in Shared]: (a: FactSums[K], b: FactSums[K]) => FactS
 const keyOf = (at: number, deployment: string | null, token: string | null): string => JSON.stringify([at, deployment, token]);
 
 /** By step and deployment: who has which share of its prefill, and of all else. */
-async function tokenShares(store: Store, { from, to, step }: SumQuery<FactKind>): Promise<(step: number, deployment: string | null, phase: string | null) => Shares> {
-  const made = await store.sum({ kind: 'tokens', by: ['deployment', 'tenant', 'token'], where: [{ key: 'token', values: ['input', 'output'] }], from, to, step });
+async function tokenShares(store: Store, { from, to, within, step }: SumQuery<FactKind>): Promise<(step: number, deployment: string | null, phase: string | null) => Shares> {
+  const made = await store.sum({ kind: 'tokens', by: ['deployment', 'tenant', 'token'], where: [{ key: 'token', values: ['input', 'output'] }], from, to, within, step });
   const counts = new Map<string, Map<string | null, number>>();
   for (const { step: at, values: [deployment = null, tenant = null, token = null], sums: { count } } of made) {
     const key = keyOf(at, deployment, token);

@@ -23,6 +23,7 @@ import { openInfluxdb } from './influxdb.js';
 import { hashOf, keyOf, readCommits, type Commit } from './commits.js';
 import { Entries } from './entries.js';
 import { readLost, writeLost } from './lost.js';
+import { readMarks, writeMark } from './marks.js';
 import { labelOf } from './points.js';
 import { probe } from './probe.js';
 import { openVictoria } from './victoria.js';
@@ -87,6 +88,8 @@ export async function openInflux(place: string, { readOnly = false, token, clock
       return ledger.seen();
     },
     markLost: readOnly ? refuse : (losses) => writeLost(engine, losses, toEpochMicros(clock.wall())),
+    experimentMarks: () => readMarks(engine),
+    markExperiment: readOnly ? refuse : (mark) => writeMark(engine, mark),
     probe: readOnly ? refuse : () => probe(engine, clock),
     sum: <K extends FactKind>(query: SumQuery<K>): Promise<readonly GroupSum<K>[]> => views.use(stretchOf(query.from, query.to), (view) => view.sum(query)),
     async labels() {

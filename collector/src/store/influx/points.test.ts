@@ -8,7 +8,7 @@ import { quoteName, quoteText, selectOf } from './influxdb.js';
 import { wholeParts } from './victoria.js';
 
 const dialect: Dialect = { precision: 'ms', slots: 10_000, field: (name, value) => [`${name}=${value}`] };
-const roundTrip = (batch: ReturnType<typeof batchOf>) => pointsOf(batch).map((point) => (point.measurement === 'claim' || point.measurement === 'commit' || point.measurement === 'lost' || point.measurement === 'probe' ? undefined : factOf(point.measurement, point)?.slice));
+const roundTrip = (batch: ReturnType<typeof batchOf>) => pointsOf(batch).map((point) => (point.measurement === 'claim' || point.measurement === 'commit' || point.measurement === 'lost' || point.measurement === 'experiment' || point.measurement === 'probe' ? undefined : factOf(point.measurement, point)?.slice));
 
 describe('facts as points', () => {
   it('come back as they were, with what goes without saying left out', () => {

@@ -21,7 +21,7 @@ import { canonicalNodes } from '../series.js';
 import { tagOf, textOf } from './tag.js';
 
 export const FACT_KINDS = ['energy', 'tokens', 'requests', 'gauge', 'flag'] as const satisfies readonly SliceKind[];
-export type Measurement = SliceKind | 'claim' | 'commit' | 'lost' | 'probe';
+export type Measurement = SliceKind | 'claim' | 'commit' | 'lost' | 'experiment' | 'probe';
 export const measurementName = (measurement: Measurement): string => `joulebook_${measurement}`;
 
 /** The slice grid: a fact lies inside one cell. */
