@@ -51,7 +51,7 @@ const effect = z.object({
 const metric = { metric: z.string(), title: z.string(), unit: z.string(), per: z.enum(PER).nullable(), lowerIsBetter: z.boolean() };
 
 /** The same change by another measure. Verdicts on those that nobody asked for hold for all of these together, so that many measures make no find. */
-const also = z.object({ ...metric, a: known, b: known, relative: known, unadjusted: known, ci95: interval, pValue: known, verdict, /** Why it is not comparable by this measure alone. */ reasons: z.array(reason) });
+const also = z.object({ ...metric, a: known, b: known, relative: known, unadjusted: known, ci95: interval, alwaysValid: interval, pValue: known, verdict, /** Why it is not comparable by this measure alone. */ reasons: z.array(reason) });
 export type Also = z.infer<typeof also>;
 
 const amounts = z.object({ /** Before PUE. */ kwh: known, /** After PUE, in the currency of the book. */ cost: known, carbonKg: known });

@@ -2,7 +2,7 @@
 import type { Book } from '../book/book.js';
 import { formatTime } from '../join/times.js';
 import type { Also, Comparison, Reason, SideAnswer } from './answer.js';
-import { secondsOf, type Compared, type Found, type Measured, type Pair } from './found.js';
+import { restsOn, secondsOf, type Compared, type Found, type Measured, type Pair } from './found.js';
 import { holm } from './method/holm.js';
 import type { BlockAnswer, Verdict } from './method/compare-blocks.js';
 import type { Metric } from './metrics.js';
@@ -61,19 +61,19 @@ function judgedTogether(all: readonly Compared[]): ReadonlyMap<Compared, Judged>
 function alsoOf({ metric, answer: { a, b, effect, verdict, reasons }, refused }: Compared, judged: Judged | undefined): Also {
   const against = [...refused, ...(verdict === 'not-comparable' ? reasons : [])];
   return {
-    ...metricPart(metric), a: a.estimate, b: b.estimate, relative: effect.relative, unadjusted: effect.unadjusted, ci95: pair(effect.ci95), pValue: judged?.pValue ?? null, verdict: judged?.verdict ?? 'not-comparable',
+    ...metricPart(metric), a: a.estimate, b: b.estimate, relative: effect.relative, unadjusted: effect.unadjusted, ci95: pair(effect.ci95), alwaysValid: pair(effect.alwaysValid), pValue: judged?.pValue ?? null, verdict: judged?.verdict ?? 'not-comparable',
     reasons: unique(against),
   };
 }
 
-function precisionOf({ request: { precision: wanted, sequential }, sides, step }: Found, { effect: { ci95: once, alwaysValid, relative }, blocksFor, a, b }: BlockAnswer): Comparison['precision'] {
+function precisionOf({ request: { precision: wanted, sequential }, sides, step }: Found, { effect, blocksFor, a, b }: BlockAnswer): Comparison['precision'] {
   // What blocks are counted for is the interval that the verdict rests on.
-  const ci95 = sequential ? alwaysValid : once;
+  const [interval, { relative }] = [restsOn(effect, sequential), effect];
   const blocksPerSide = blocksFor(wanted);
   const lengths = sides.map((side, index) => secondsOf(side) / Math.max(1, (index === 0 ? a : b).blocks));
   const secondsPerSide = step === null || blocksPerSide === null ? null : blocksPerSide * Math.max(...lengths);
   const least = Math.min(...sides.map(secondsOf));
-  return { wanted, reached: ci95 === null || relative === null ? null : (ci95[1] - ci95[0]) / 2 / (1 + relative), blocksPerSide, secondsPerSide, moreSeconds: secondsPerSide === null ? null : Math.max(0, secondsPerSide - least) };
+  return { wanted, reached: interval === null || relative === null ? null : (interval[1] - interval[0]) / 2 / (1 + relative), blocksPerSide, secondsPerSide, moreSeconds: secondsPerSide === null ? null : Math.max(0, secondsPerSide - least) };
 }
 
 const unique = (reasons: readonly Reason[]): Reason[] => [...new Map(reasons.map((reason) => [`${reason.code} ${reason.detail}`, { code: reason.code, detail: reason.detail }])).values()];
@@ -101,7 +101,7 @@ export function answerOf(found: Found): Comparison {
     boundary: a.told.boundary === b.told.boundary ? a.told.boundary : null, currency: book.currency,
     precision: precisionOf(found, answer),
     also: others.map((each) => alsoOf(each, refused.length > 0 ? undefined : judged.get(each))),
-    monthly: step === null || verdict === 'not-comparable' ? null : monthlyOf(metric, a.told, a.sums, secondsOf(a), answer),
+    monthly: step === null || verdict === 'not-comparable' ? null : monthlyOf(metric, a.told, a.sums, secondsOf(a), answer, request.sequential),
     flags: flagsOf(sides),
   };
   return { ...comparison, sentences: sentencesOf(comparison) };

@@ -37,8 +37,8 @@ it('loses no joule and no token, whatever is idle', () => {
   }));
 });
 
-it('tells load and lengths of each block; where no request ended, those of the last ones; and no share of a cache that nobody told of', () => {
-  const cells = [cell(0, { joules: 1, output: 120, input: 90 }), cell(1, { joules: 1, output: 60, input: 30, endedRequests: 2, endedInput: 100, endedOutput: 40 }), cell(2, { joules: 1, output: 30, input: 30 })];
+it('tells load and lengths of each block; where no request was answered, those of the last ones; and no share of a cache that nobody told of', () => {
+  const cells = [cell(0, { joules: 1, output: 120, input: 90 }), cell(1, { joules: 1, output: 60, input: 30, answeredRequests: 2, answeredInput: 100, answeredOutput: 40 }), cell(2, { joules: 1, output: 30, input: 30 })];
   const conditions = blocksFrom(cells, MINUTE, COVARIATES)(METRIC).map(({ covariates }) => covariates);
   expect(conditions).toEqual([{ load: 2, inputLength: 50, outputLength: 20 }, { load: 1, inputLength: 50, outputLength: 20 }, { load: 0.5, inputLength: 50, outputLength: 20 }]);
   const cached = cells.map((each, index) => (index === 0 ? { ...each, sums: { ...each.sums, cachedInput: 30 } } : each));

@@ -12,11 +12,11 @@ import type { Amount, Metric } from './metrics.js';
 const ratio = (numerator: number | undefined, denominator: number | undefined): number | undefined =>
   numerator === undefined || denominator === undefined || denominator <= 0 ? undefined : numerator / denominator;
 
-/** load: output tokens/s; lengths: tokens of the requests that ended; cachedShare: of all prompt tokens. */
+/** load: output tokens/s; lengths: tokens of the requests that were answered, for what came of the others is an outcome; cachedShare: of all prompt tokens. */
 const CONDITIONS: Readonly<Record<Covariate, (sums: CellSums, seconds: number) => number | undefined>> = {
   load: ({ output }, seconds) => ratio(output, seconds),
-  inputLength: ({ endedInput, endedRequests }) => ratio(endedInput, endedRequests),
-  outputLength: ({ endedOutput, endedRequests }) => ratio(endedOutput, endedRequests),
+  inputLength: ({ answeredInput, answeredRequests }) => ratio(answeredInput, answeredRequests),
+  outputLength: ({ answeredOutput, answeredRequests }) => ratio(answeredOutput, answeredRequests),
   cachedShare: ({ cachedInput, input }) => ratio(cachedInput ?? 0, input),
   temperature: ({ degreeSeconds, degreeTime }) => ratio(degreeSeconds, degreeTime),
 };
@@ -31,7 +31,7 @@ export interface Piece {
   readonly conditions: Conditions;
 }
 
-/** Requests end in few of the minutes of a small deployment: until one does, that of the last ones is the best that is known. */
+/** Requests are answered in few of the minutes of a small deployment: until one is, that of the last ones is the best that is known. */
 function conditionsOf(sums: CellSums, seconds: number, names: readonly Covariate[], before: Conditions): Conditions {
   const conditions: Partial<Record<Covariate, number>> = {};
   for (const name of names) {

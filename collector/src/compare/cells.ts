@@ -8,7 +8,7 @@
  *
  * Amounts are additive, so that all cells of a side together have what a report of the side says.
  */
-import { latencyBucketUpper, type Boundary } from '@joulebook/shared/slice.js';
+import { latencyBucketUpper, OUTCOMES, type Boundary } from '@joulebook/shared/slice.js';
 import { joules, microjoulesToJoules, type EpochMicros } from '@joulebook/shared/units.js';
 import type { Book } from '../book/book.js';
 import { identity, type Group } from '../join/groups.js';
@@ -24,8 +24,8 @@ import type { Worth } from '../rates/site-rates.js';
 import { inBoundary, type FactKind, type Filter, type GroupSum, type Key, type Store, type Weights } from '../store/store.js';
 import type { Amount } from './metrics.js';
 
-/** Amounts, and what conditions are made of: tokens and requests as they came, °C·s and s of temperature. */
-export type Summed = Amount | 'input' | 'cachedInput' | 'endedRequests' | 'endedInput' | 'endedOutput' | 'degreeSeconds' | 'degreeTime';
+/** Amounts, and what conditions are made of: tokens as they came, requests that were answered and those that were not, °C·s and s of temperature. */
+export type Summed = Amount | 'input' | 'cachedInput' | 'answeredRequests' | 'answeredInput' | 'answeredOutput' | 'unansweredRequests' | 'degreeSeconds' | 'degreeTime';
 export type CellSums = Partial<Readonly<Record<Summed, number>>>;
 
 export interface Cell {
@@ -201,15 +201,32 @@ async function addJudged(cells: Cells, side: SideFacts, ended: readonly GroupSum
   }
 }
 
+/**
+ * How long an answer was is asked of traffic only where it was given: what failed, was broken off or refused has no length, and how often that
+ * happens is an outcome. A gate's word on an answer changes nothing of its length, so of `rejected` and `fallback` those with tokens count.
+ */
+const isAnswered = (outcome: string | null | undefined, outputTokens: number): boolean => outcome === 'ok' || ((outcome === 'rejected' || outcome === 'fallback') && outputTokens > 0);
+
+async function addLengths(cells: Cells, side: SideFacts, ended: readonly GroupSum<'requests'>[]): Promise<void> {
+  const { store, request } = side;
+  // An engine refuses before the first token and a gate after the last: the time of the first parts them where one cell has both.
+  const scope = scopeOf('requests', request);
+  const others = ended.some(({ values, sums }) => values.at(-1) !== 'ok' && sums.outputTokens > 0)
+    ? await store.sum({ kind: 'requests', step: request.step, ...scope, where: [...scope.where, { key: 'outcome', values: OUTCOMES.filter((outcome) => outcome !== 'ok') }], by: ['ttftBucket', ...unitOf(side), 'outcome'] })
+    : undefined;
+  const told = others ? [...ended.filter(({ values }) => values.at(-1) === 'ok'), ...others.map((sum) => ({ ...sum, values: sum.values.slice(1) }))] : ended;
+  for (const sum of told) {
+    const { requests, inputTokens, cachedInputTokens, outputTokens } = sum.sums;
+    cells.add(sum, isAnswered(sum.values.at(-1), outputTokens) ? { answeredRequests: requests, answeredInput: inputTokens + cachedInputTokens, answeredOutput: outputTokens } : { unansweredRequests: requests });
+  }
+}
+
 async function addRequests(cells: Cells, side: SideFacts, wanted: ReadonlySet<Amount>): Promise<void> {
   const { store, request } = side;
   if (!isAsked('requests', questionOf(side))) return;
   const query = { kind: 'requests', step: request.step, ...scopeOf('requests', request) } as const;
   const ended = await store.sum({ ...query, by: [...unitOf(side), 'outcome'] });
-  for (const sum of ended) {
-    const { requests, inputTokens, cachedInputTokens, outputTokens } = sum.sums;
-    cells.add(sum, { endedRequests: requests, endedInput: inputTokens + cachedInputTokens, endedOutput: outputTokens });
-  }
+  await addLengths(cells, side, ended);
   if (JUDGED.some((amount) => wanted.has(amount))) {
     if (isJudged(side)) await addJudged(cells, side, ended);
     else addAccepted(cells, ended);

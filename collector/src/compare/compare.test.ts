@@ -13,9 +13,11 @@ import { iso } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 import { comparison, type Comparison } from './answer.js';
 import { compare } from './compare.js';
-import { SharedStores, stretchesOf, type Stretches } from './facts.testing.js';
+import { noise, SharedStores, stretchesOf, type Stretches } from './facts.testing.js';
 import { METRICS } from './metrics.js';
 import { parseCompare, requestOf } from './question.js';
+import { renderComparison } from './render.js';
+import { intervalText } from './sentence.js';
 
 const AIR = { cooling: 'air' };
 const LIQUID = { cooling: 'liquid' };
@@ -71,7 +73,53 @@ describe('a change of 10 % in the same traffic', () => {
     expect([monthly?.low.kwh, monthly?.high.kwh]).toEqual([expect.closeTo(kwh * (effect.ci95?.[0] ?? 0), 6), expect.closeTo(kwh * (effect.ci95?.[1] ?? 0), 6)]);
     const inverse = await of([air, liquid], { metric: ['tokensPerKwh'], adjust: ['none'] });
     expect(inverse.monthly?.change.kwh).toBeCloseTo(monthly?.change.kwh ?? Number.NaN, 6);
+    // Less power may take longer for the same traffic.
+    expect((await of([air, liquid], { metric: ['watts'] })).monthly).toBeNull();
   });
+
+  it('rests with all that follows from it on the interval for every look, where one looks again and again', async () => {
+    const said = { metric: ['joulesPerRequest'], adjust: ['none'] };
+    const [once, always] = [await of([air, liquid], said), await of([air, liquid], { ...said, sequential: [''] })];
+    const [low = 0, high = 0] = always.effect.alwaysValid ?? [];
+    const kwh = always.monthly?.a.kwh ?? 0;
+    expect([always.monthly?.low.kwh, always.monthly?.high.kwh]).toEqual([expect.closeTo(kwh * low, 6), expect.closeTo(kwh * high, 6)]);
+    expect(always.monthly?.low.kwh).toBeLessThan(once.monthly?.low.kwh ?? -Infinity);
+    const [perToken] = always.also;
+    expect(perToken?.alwaysValid?.[0]).toBeLessThan(perToken?.ci95?.[0] ?? -Infinity);
+    expect(always.sentences.find((sentence) => sentence.startsWith('It is the same by energy per output token'))).toContain(intervalText(perToken?.alwaysValid ?? [0, 0]));
+    expect(renderComparison(always, 'table').split('\n').find((line) => line.includes('energy per output token') && line.includes('│'))).toContain(intervalText(perToken?.alwaysValid ?? [0, 0]));
+  });
+});
+
+/** Beside each answer that was given so many requests came to nothing; and their lengths are told minute by minute a little otherwise. */
+function alsoFailing(side: Stretches, failed: number, outcome: 'failed' | 'rejected' = 'failed'): Slice[] {
+  const next = noise(side.seed ?? 1);
+  return stretchesOf(side).flatMap((fact): Slice[] => {
+    if (fact.kind !== 'requests') return [fact];
+    const answered = { ...fact, inputTokens: Math.round(fact.inputTokens * (1 + 0.03 * next())) };
+    return failed === 0 ? [answered] : [answered, { ...answered, outcome, ttftBucket: undefined, tpotBucket: undefined, requests: Math.round(fact.requests * failed), inputTokens: 0, cachedInputTokens: 0, outputTokens: 0 }];
+  });
+}
+
+it('what failed or was refused is an outcome: it makes no length shorter, no side another, and is told', async () => {
+  const before: Stretches = { labels: AIR, count: 120, joulesPerToken: 2 };
+  const after: Stretches = { labels: LIQUID, from: 7200, count: 120, joulesPerToken: 1.88, seed: 2 };
+  for (const [failed, outcome] of [[0.05, 'failed'], [0.25, 'rejected']] as const) {
+    const answer = await asked(await stores.of(alsoFailing(before, 0), alsoFailing(after, failed, outcome)), SIDES);
+    const by = (name: string): number => answer.also.find(({ metric }) => metric === name)?.relative ?? Number.NaN;
+    expect(answer.adjustments.map(({ covariate }) => covariate)).toContain('inputLength');
+    expect(codes(answer)).not.toContain('LITTLE_OVERLAP');
+    expect([answer.effect.relative, by('joulesPerUsefulRequest'), by('joulesPerRequest')]).toEqual([expect.closeTo(-0.06, 2), expect.closeTo(-0.06, 2), expect.closeTo(0.94 / (1 + failed) - 1, 2)]);
+    expect(answer.reasons).toContainEqual({ code: 'OUTCOMES_DIFFER', detail: expect.stringMatching(/^0\.0 % of the requests of A and (?:4\.[78]|20\.[01]) % of those of B ended without an answer/) as unknown });
+  }
+});
+
+it('an answer that a gate rejected has the length that it has, also where engines refuse others in the same minute', async () => {
+  const gated = alsoFailing({ labels: LIQUID, from: 7200, count: 120, joulesPerToken: 1.88, seed: 2 }, 0.25, 'rejected')
+    .flatMap((fact): Slice[] => (fact.kind !== 'requests' || fact.outcome !== 'ok' ? [fact] : [{ ...fact, outcome: 'rejected' }]));
+  const answer = await asked(await stores.of(alsoFailing({ labels: AIR, count: 120, joulesPerToken: 2 }, 0), gated), SIDES);
+  expect(answer.adjustments.find(({ covariate }) => covariate === 'inputLength')?.detail).toMatch(/A (?:299|30\d), B (?:299|30\d) on average/);
+  expect(answer.effect.relative).toBeCloseTo(-0.06, 2);
 });
 
 it('tells per token and per request apart: longer answers cost less per token and more per request', async () => {

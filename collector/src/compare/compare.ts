@@ -14,8 +14,9 @@ import { conditionsOf } from './conditions.js';
 import { designOf } from './design.js';
 import { totalOf, type Compared, type Measured, type Pair } from './found.js';
 import { gridOf, type Grid } from './grid.js';
-import { compareBlocks, type Covariate, type Design } from './method/compare-blocks.js';
+import { compareBlocks, notCompared, type BlockQuestion, type Covariate, type Design } from './method/compare-blocks.js';
 import { metricPer, PER, type Amount, type Metric } from './metrics.js';
+import { outcomesApart } from './outcomes.js';
 import type { CompareRequest } from './question.js';
 import { badlyCovered, beyondTheSensor, emptyRuns, emptySides, measuredOtherwise, otherMachines, overlapping, sharedDevices, withoutFigure } from './refusals.js';
 import { cellsOfSide, glance, tell, type Glance, type Told } from './sides.js';
@@ -75,10 +76,12 @@ export async function compare(plain: Store, request: CompareRequest, book: Book 
   const refused = await refusalsOf(store, request, book, sides, grid, design);
   const isKnown = (name: Covariate): boolean => sides.every(({ blocks }) => blocks.some(({ covariates }) => covariates[name] !== undefined));
   const covariates = request.adjust === undefined ? conditions.covariates.filter(isKnown) : conditions.covariates;
-  const answered = (each: Metric, against: readonly Reason[]): Compared => ({
-    metric: each, refused: against, answer: compareBlocks({ a: sides[0].blocksOf(each), b: sides[1].blocksOf(each), design, sequential: request.sequential, covariates, lowerIsBetter: each.lowerIsBetter }),
-  });
+  const answered = (each: Metric, against: readonly Reason[]): Compared => {
+    const question: BlockQuestion = { a: sides[0].blocksOf(each), b: sides[1].blocksOf(each), design, sequential: request.sequential, covariates, lowerIsBetter: each.lowerIsBetter };
+    // What stands against the sides stands against them by every measure: nothing is concluded, not even in passing.
+    return { metric: each, refused: against, answer: refused.length > 0 || against.length > 0 ? notCompared(question) : compareBlocks(question) };
+  };
   const further = measures.slice(1).map((each) => answered(each, againstMetric(sides, each)));
   const also = others.filter((each) => withoutFigure(sides, each).length === 0 && !(each.per === 'task' && sides.every(isRequest))).map((each) => answered(each, []));
-  return answerOf({ request, book, sides, design, step, main: answered(metric, refused), others: [...further, ...also], notes: [...conditions.notes, ...otherMachines(told, design)] });
+  return answerOf({ request, book, sides, design, step, main: answered(metric, refused), others: [...further, ...also], notes: [...conditions.notes, ...outcomesApart(sides, [...measures, ...also.map((each) => each.metric)]), ...otherMachines(told, design)] });
 }

@@ -42,6 +42,9 @@ export interface Found {
   readonly notes: readonly Reason[];
 }
 
+/** The interval that a verdict rests on: whoever looks again and again is told the one that holds at every look. */
+export const restsOn = <T>({ ci95, alwaysValid }: { readonly ci95: T | null; readonly alwaysValid: T | null }, sequential: boolean): T | null => (sequential ? alwaysValid : ci95);
+
 export const totalOf = (cells: readonly Cell[]): CellSums => cells.reduce<CellSums>((sum, cell) => added(sum, cell.sums), {});
 
 /** s in which the side ran, on one node or on many. */

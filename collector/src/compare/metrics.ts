@@ -103,8 +103,12 @@ export function metricPer(of: Metric, per: Per): Metric | undefined {
   return known ?? { ...of, title, unit: of.unit.replaceAll('token', word), numerator, denominator, per };
 }
 
-/** The amount that a month's energy, money or carbon is counted in, and how it changes: undefined for shares and latencies. */
+/**
+ * The amount that a month's energy, money or carbon is counted in, and how it changes: undefined for shares and latencies, and for mean
+ * power, which says nothing of how long the same traffic takes.
+ */
 export function drawnOf({ numerator, denominator }: Metric): { readonly amount: Amount; readonly inverse: boolean } | undefined {
+  if (numerator === 'wall' || denominator === 'wall') return undefined;
   if (DRAWN.includes(numerator)) return { amount: numerator, inverse: false };
   return DRAWN.includes(denominator) ? { amount: denominator, inverse: true } : undefined;
 }

@@ -2,6 +2,7 @@
 import { JOULES_PER_KWH } from '@joulebook/shared/units.js';
 import type { Amounts, Comparison } from './answer.js';
 import type { CellSums } from './cells.js';
+import { restsOn } from './found.js';
 import type { BlockAnswer } from './method/compare-blocks.js';
 import { drawnOf, type Amount, type Metric } from './metrics.js';
 import type { Told } from './sides.js';
@@ -25,9 +26,10 @@ const ALL: readonly (keyof Amounts)[] = ['kwh', 'cost', 'carbonKg'];
  * @param sums of all of A
  * @param seconds that A ran
  */
-export function monthlyOf(metric: Metric, { report: { total } }: Told, sums: CellSums, seconds: number, { effect }: BlockAnswer): Comparison['monthly'] {
+export function monthlyOf(metric: Metric, { report: { total } }: Told, sums: CellSums, seconds: number, { effect }: BlockAnswer, sequential: boolean): Comparison['monthly'] {
   const drawn = drawnOf(metric);
-  if (!drawn || seconds <= 0 || effect.relative === null || effect.ci95 === null || !sums.joules) return null;
+  const interval = restsOn(effect, sequential);
+  if (!drawn || seconds <= 0 || effect.relative === null || interval === null || !sums.joules) return null;
   const part = (partOf(drawn.amount, sums) * MONTH_SECONDS) / seconds;
   const cost = drawn.amount === 'allInCost' ? total.allInCost : total.energyCost;
   const whole: Amounts = { kwh: sums.joules / JOULES_PER_KWH, cost, carbonKg: total.carbonGrams === null ? null : total.carbonGrams / GRAMS_PER_KG };
@@ -38,7 +40,7 @@ export function monthlyOf(metric: Metric, { report: { total } }: Told, sums: Cel
   };
   // Twice the tokens per joule is half the joules for the tokens that there are.
   const change = (relative: number): number => (drawn.inverse ? 1 / (1 + relative) - 1 : relative);
-  const ends = effect.ci95.map(change).toSorted((x, y) => x - y);
+  const ends = interval.map(change).toSorted((x, y) => x - y);
   return {
     tokensPerSecond: sums.output === undefined ? null : sums.output / seconds,
     a: times(part), change: times(part * change(effect.relative)), low: times(part * (ends[0] ?? 0)), high: times(part * (ends[1] ?? 0)),

@@ -12,6 +12,7 @@ import { area, curveBasis } from 'd3-shape';
 import { figure } from '../report/columns.js';
 import { html, Markup } from '../report/html.js';
 import type { Comparison, SideAnswer } from './answer.js';
+import { restsOn } from './found.js';
 import { change, intervalText, unitText } from './sentence.js';
 
 const WIDTH = 760;
@@ -112,10 +113,11 @@ ${sequential && alwaysValid ? bar(alwaysValid, 1) : html``}${bar(ci95, 5)}<circl
 
 const tick = (relative: number): string => (relative === 0 ? '0' : `${relative < 0 ? '−' : '+'}${figure(Number(Math.abs(relative * 100).toPrecision(6)))} %`);
 
-function description({ a, b, effect: { relative, ci95 }, unit, currency, sentences }: Comparison): string {
+function description({ a, b, effect: { relative }, effect: told, sequential, unit, currency, sentences }: Comparison): string {
+  const interval = restsOn(told, sequential);
   const of = (name: string, { estimate, ci95: own, blocks, distribution }: SideAnswer): string =>
     `${name}: ${figure(estimate)} ${unitText(unit, currency)}${own === null ? '' : ` (95 % interval ${figure(own[0])} to ${figure(own[1])})`}, ${blocks} blocks between ${figure(distribution[0])} and ${figure(distribution.at(-1))}.`;
-  const effectText = relative === null || ci95 === null ? 'No change can be told.' : `B against A: ${change(relative)} (95 % interval ${intervalText(ci95)}).`;
+  const effectText = relative === null || interval === null ? 'No change can be told.' : `B against A: ${change(relative)} (95 % interval ${intervalText(interval)}).`;
   return [of('A', a), of('B', b), effectText, sentences[0] ?? ''].join(' ');
 }
 

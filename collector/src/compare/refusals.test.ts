@@ -47,9 +47,12 @@ const asked = (a: string, b: string, said: Said = {}): Promise<Comparison> => of
 
 /** `CODE: detail` of the first reason, which the first sentence tells as well. */
 async function refusal(answer: Promise<Comparison>): Promise<string> {
-  const { verdict, reasons: [reason], sentences, monthly } = await answer;
+  const { verdict, reasons: [reason], sentences, monthly, effect, adjustments, also, minimumDetectableEffect, precision: { reached, blocksPerSide } } = await answer;
   if (verdict !== 'not-comparable' || !reason) return verdict;
   if (!sentences[0]?.includes(reason.detail) || monthly !== null) return `refused, and told otherwise: ${sentences.join(' ')}`;
+  // Nothing is concluded from sides that can't be held against each other, by this measure or by another.
+  const concluded = [effect.relative, effect.ci95, effect.alwaysValid, effect.pValue, minimumDetectableEffect, reached, blocksPerSide, ...also.flatMap((each) => [each.relative, each.ci95, each.alwaysValid])];
+  if (adjustments.length > 0 || concluded.some((each) => each !== null)) return `refused, and concluded all the same: ${JSON.stringify([adjustments, concluded])}`;
   return `${reason.code}: ${reason.detail}`;
 }
 

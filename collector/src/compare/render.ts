@@ -3,6 +3,7 @@ import Table from 'cli-table3';
 import { count, figure, percent, printable } from '../report/columns.js';
 import { html, Markup, page, STYLE } from '../report/html.js';
 import type { Comparison } from './answer.js';
+import { restsOn } from './found.js';
 import { picture } from './picture.js';
 import { change, intervalText, lasting, unitText } from './sentence.js';
 
@@ -18,10 +19,10 @@ const DESIGNS = { runs: 'runs of their own', parallel: 'both in the same time', 
 
 /** Measure by measure: the first row is what was asked for. */
 function measureRows(comparison: Comparison): string[][] {
-  const { a, b, effect: { relative, unadjusted, ci95 }, verdict, title, unit, currency, also } = comparison;
-  const line = (of: { title: string; unit: string }, first: number | null, second: number | null, effect: number | null, interval: Comparison['a']['ci95'], found: Comparison['verdict']): string[] =>
-    [of.title, unitText(of.unit, currency), figure(first), figure(second), changed(effect), ranged(interval), VERDICTS[found]];
-  return [line({ title, unit }, a.estimate, b.estimate, relative ?? unadjusted, ci95, verdict), ...also.map((each) => line(each, each.a, each.b, each.relative ?? each.unadjusted, each.ci95, each.verdict))];
+  const { a, b, effect: { relative, unadjusted }, effect, verdict, title, unit, currency, also, sequential } = comparison;
+  const line = (of: { title: string; unit: string }, first: number | null, second: number | null, relativeToA: number | null, interval: Comparison['a']['ci95'], found: Comparison['verdict']): string[] =>
+    [of.title, unitText(of.unit, currency), figure(first), figure(second), changed(relativeToA), ranged(interval), VERDICTS[found]];
+  return [line({ title, unit }, a.estimate, b.estimate, relative ?? unadjusted, restsOn(effect, sequential), verdict), ...also.map((each) => line(each, each.a, each.b, each.relative ?? each.unadjusted, restsOn(each, sequential), each.verdict))];
 }
 const MEASURE_HEAD = ['measure', 'unit', 'A', 'B', 'B against A', '95 % interval', 'verdict'] as const;
 

@@ -1,6 +1,7 @@
 /** The answer in plain words: what changed, how sure that is, what it means and what it does not. One sentence each. */
 import { figure } from '../report/columns.js';
 import type { Also, Amounts, Comparison } from './answer.js';
+import { restsOn } from './found.js';
 
 type Answer = Omit<Comparison, 'sentences'>;
 type Verdict = Comparison['verdict'];
@@ -29,9 +30,9 @@ function listed(words: readonly string[]): string {
 }
 
 function verdictLine(answer: Answer): string {
-  const { a, b, effect: { relative, ci95, alwaysValid, adjusted, unadjusted }, adjustments, verdict, title, sequential, reasons } = answer;
+  const { a, b, effect: { relative, adjusted, unadjusted }, effect, adjustments, verdict, title, sequential, reasons } = answer;
   const names = [`A (${a.name})`, `B (${b.name})`] as const;
-  const interval = sequential ? (alwaysValid ?? ci95) : ci95;
+  const interval = restsOn(effect, sequential);
   if (verdict === 'not-comparable' || relative === null || interval === null) {
     const plainly = unadjusted === null ? '' : ` As measured it is ${valuesText(answer)}, ${change(unadjusted)}; how much of that is chance, or has other causes, is not known.`;
     return `${names[0]} and ${names[1]} can't be compared in ${title}: ${reasons[0]?.detail ?? 'there is too little to go by.'}${plainly}`;
@@ -58,10 +59,11 @@ function powerLine({ a, b, metric, verdict }: Answer): string[] {
 
 const OTHERWISE: Readonly<Record<Verdict, string>> = { 'b-better': 'B is better', 'a-better': 'A is better', 'no-difference-shown': 'no difference is shown', 'not-comparable': 'nothing can be told' };
 
-function alsoLine({ title, relative, ci95, verdict, reasons: [against] }: Also, main: Verdict): string[] {
+function alsoLine({ title, verdict, relative, reasons: [against], ...also }: Also, { verdict: main, sequential }: Answer): string[] {
+  const interval = restsOn(also, sequential);
   if (against && main !== 'not-comparable') return [`By ${title} they can't be compared: ${against.detail}`];
-  if (relative === null || ci95 === null || main === 'not-comparable') return [];
-  const told = `${title} ${change(relative)} (${intervalText(ci95)})`;
+  if (relative === null || interval === null || main === 'not-comparable') return [];
+  const told = `${title} ${change(relative)} (${intervalText(interval)})`;
   return [verdict === main ? `It is the same by ${told}.` : `It is not the same by ${told}: there ${OTHERWISE[verdict]}.`];
 }
 
@@ -100,5 +102,5 @@ const togetherLine = ({ together, verdict }: Answer): string[] =>
   (together < 2 || verdict === 'not-comparable' ? [] : [`Verdicts hold for the ${together} measures that were asked for together (Holm: that any of them is called different by chance happens in 5 of 100 cases at most); intervals are of each by itself.`]);
 
 export function sentencesOf(answer: Answer): string[] {
-  return [verdictLine(answer), ...powerLine(answer), ...answer.also.flatMap((each) => alsoLine(each, answer.verdict)), ...togetherLine(answer), ...monthLine(answer), ...precisionLine(answer)];
+  return [verdictLine(answer), ...powerLine(answer), ...answer.also.flatMap((each) => alsoLine(each, answer)), ...togetherLine(answer), ...monthLine(answer), ...precisionLine(answer)];
 }

@@ -64,6 +64,9 @@ export function compareBlocks(question: BlockQuestion): BlockAnswer {
   };
 }
 
+/** Of sides that something outside of their blocks stands against: what is seen, and nothing that is concluded from it. */
+export const notCompared = (question: BlockQuestion): BlockAnswer => refused(question, [withoutInterval(question.a), withoutInterval(question.b)], []);
+
 function refused({ a, b }: BlockQuestion, [ofA, ofB]: readonly [Side, Side], reasons: readonly Reason[]): BlockAnswer {
   const [first, second] = [estimateOf(a), estimateOf(b)];
   return {
