@@ -25,9 +25,8 @@ const MOST_MODELLED = 0.5;
 /** Of a side's energy, what reading now and then may be off by. */
 const MOST_SAMPLING = 0.1;
 
-type SideName = 'A' | 'B';
-const NAMES: Pair<SideName> = ['A', 'B'];
-const eachSide = <T>(sides: Pair<T>, of: (side: T, name: SideName) => readonly Reason[]): Reason[] => sides.flatMap((side, index) => of(side, NAMES[index === 0 ? 0 : 1]));
+const NAMES: Pair<string> = ['A', 'B'];
+const eachSide = <T>(sides: Pair<T>, of: (side: T, name: string) => readonly Reason[], names: Pair<string> = NAMES): Reason[] => sides.flatMap((side, index) => of(side, names[index === 0 ? 0 : 1]));
 
 async function valuesOf(store: Store, key: Key): Promise<string[]> {
   const values = new Set<string>();
@@ -47,7 +46,7 @@ const guessed = (name: string, known: readonly string[]): string => {
 };
 
 /** Why a side has no facts: a name that never occurs, or nothing of all its names together. */
-async function whyEmpty(store: Store, side: Glance, name: SideName): Promise<Reason[]> {
+async function whyEmpty(store: Store, side: Glance, name: string): Promise<Reason[]> {
   if (side.extent) return [];
   const labels = await store.labels();
   const reasons: Reason[] = [];
@@ -113,16 +112,16 @@ export function measuredOtherwise([a, b]: Pair<Glance>, design: Design): Reason[
   return [];
 }
 
-export function badlyCovered([a, b]: Pair<Told>): Reason[] {
+export function badlyCovered([a, b]: Pair<Told>, names?: Pair<string>): Reason[] {
   const [first, second] = [a.report.coverage, b.report.coverage];
   const low = eachSide([first, second], (share, name) =>
-    share !== null && share < LEAST_COVERAGE ? [{ code: 'COVERAGE_LOW', detail: `Only ${percent(share)} of side ${name} was measured; at least ${percent(LEAST_COVERAGE)} must be: what is missing may be what differs.` }] : []);
+    share !== null && share < LEAST_COVERAGE ? [{ code: 'COVERAGE_LOW', detail: `Only ${percent(share)} of side ${name} was measured; at least ${percent(LEAST_COVERAGE)} must be: what is missing may be what differs.` }] : [], names);
   const apart = first !== null && second !== null && Math.abs(first - second) > MOST_APART;
   return [...low, ...(apart ? [{ code: 'COVERAGE_DIFFERS', detail: `${percent(first)} of A was measured and ${percent(second)} of B: what one side lacks is counted against the other.` }] : [])];
 }
 
 /** The sensor says too little about so short or so divided a time. */
-export function beyondTheSensor(sides: Pair<Told>, metric: Metric): Reason[] {
+export function beyondTheSensor(sides: Pair<Told>, metric: Metric, names?: Pair<string>): Reason[] {
   const phase = isOfPhase(metric);
   return eachSide(sides, ({ phases, sampling }, name) => {
     const row = phase && phases.find(({ group }) => group['phase'] === phase);
@@ -133,7 +132,7 @@ export function beyondTheSensor(sides: Pair<Told>, metric: Metric): Reason[] {
       ...(coarse ? [{ code: 'WINDOWS_TOO_SHORT', detail: `Side ${name}, ${coarse.detail}: they are shorter than the sensor can tell apart. Read power more often, or compare joulesPerToken.` }] : []),
       ...(sampling !== null && sampling > MOST_SAMPLING ? [{ code: 'TOO_FEW_READINGS', detail: `Power was read so seldom that the energy of ${name} may be off by ±${percent(sampling)}: measure longer, or read power more often.` }] : []),
     ];
-  });
+  }, names);
 }
 
 const WHY_MISSING: Readonly<Record<Amount, string>> = {
@@ -143,22 +142,22 @@ const WHY_MISSING: Readonly<Record<Amount, string>> = {
   usefulRequests: 'nothing tells which of its requests were accepted inside their targets', ttft: 'no request tells its first token', ttftRequests: 'no request tells its first token', tpot: 'no request tells its time per token', tpotRequests: 'no request tells its time per token',
 };
 
-export function withoutFigure(sides: Pair<Pick<Measured, 'sums'>>, { numerator, denominator, name: metric }: Metric): Reason[] {
+export function withoutFigure(sides: Pair<Pick<Measured, 'sums'>>, { numerator, denominator, name: metric }: Metric, names?: Pair<string>): Reason[] {
   return eachSide(sides, ({ sums }, name) => {
     const missing = [...new Set([numerator, denominator])].filter((amount) => sums[amount] === undefined);
     if (missing.length > 0) return missing.map((amount) => ({ code: 'NOT_MEASURED', detail: `There is no ${metric} of side ${name}: ${WHY_MISSING[amount]}.` }));
     const below = sums[numerator] ?? 0;
     if ((sums[denominator] ?? 0) <= 0) return [{ code: 'ZERO_DENOMINATOR', detail: `There is no ${metric} of side ${name}: ${WHY_MISSING[denominator]}.` }];
     return below > 0 ? [] : [{ code: 'NOTHING_TO_COMPARE', detail: `${metric} of side ${name} is ${below < 0 ? 'below zero' : 'zero'}: there is no ratio to it.` }];
-  });
+  }, names);
 }
 
 /** A run that made nothing is a failed one; the others alone would flatter. */
-export const emptyRuns = (sides: Pair<readonly Block[]>): Reason[] =>
+export const emptyRuns = (sides: Pair<readonly Block[]>, names?: Pair<string>): Reason[] =>
   eachSide(sides, (blocks, name) => {
     const empty = blocks.filter(({ denominator }) => denominator <= 0).length;
     return empty > 0 && empty < blocks.length ? [{ code: 'RUNS_WITHOUT_TOKENS', detail: `${empty} of the ${blocks.length} runs of ${name} drew energy and made nothing to divide it by. Leave them out of both sides by a label, or repair the table.` }] : [];
-  });
+  }, names);
 
 const keyOf = ({ node, device }: Device): string => JSON.stringify([node, device]);
 

@@ -25,6 +25,8 @@ const point = z.object({
   inside: z.boolean().nullable(),
   /** Too little to be the best, or to be held against it. */
   thin: z.boolean(),
+  /** Why it can't be held against any other, as a comparison refuses a side: it is shown, and is not the best. */
+  reasons: z.array(reason),
 });
 export type Point = z.infer<typeof point>;
 
@@ -56,8 +58,10 @@ export const sweepAnswer = z.object({
   /** Share of the requests of a point that has to be inside the targets; null without targets. */
   wantedInside: known,
   points: z.array(point),
-  /** Null where no point is inside the targets and has enough behind it. */
-  best: z.object({ point: z.string(), /** The next best, against which it is told apart or not; null where it is alone. */ runnerUp: z.string().nullable(), toldApart: z.boolean().nullable(), evidence: z.array(evidence) }).nullable(),
+  /** Null where no point is inside the targets and has enough behind it, or where their comparisons name none. */
+  best: z.object({ point: z.string(), /** The next best at equal conditions, against which it is told apart or not; null where it is alone. */ runnerUp: z.string().nullable(), toldApart: z.boolean().nullable(), evidence: z.array(evidence) }).nullable(),
+  /** Why none is the best, though some could be. */
+  unchosen: reason.nullable(),
   /** s in no point: values on their way from one to another, or not known. */
   secondsLeftOut: z.number(),
   reasons: z.array(reason),

@@ -1,7 +1,7 @@
 /** Facts → points of the axis with the cells of time behind them. */
 import { TelemetryError, UsageError } from '@joulebook/shared/errors.js';
 import { nearest } from '@joulebook/shared/settings.js';
-import { microjoulesToJoules, type EpochMicros } from '@joulebook/shared/units.js';
+import { microjoulesToJoules, seconds as inSeconds, type EpochMicros } from '@joulebook/shared/units.js';
 import type { Book } from '../book/book.js';
 import type { Reason } from '../compare/answer.js';
 import { added, pooled, type Cell } from '../compare/cells.js';
@@ -9,17 +9,25 @@ import { gridOf, stepFor } from '../compare/grid.js';
 import type { Amount } from '../compare/metrics.js';
 import type { CompareRequest, SideText } from '../compare/question.js';
 import { cellsOfSide, glance, nodesOf, tell, type CellGrid, type Told } from '../compare/sides.js';
+import { coverage } from '../figures/energy.js';
 import { shown } from '../join/request-keys.js';
+import { scopeOf } from '../report/gather.js';
 import { guess } from '../report/request.js';
-import { type Filter, type GroupSum, type Key, type Store } from '../store/store.js';
+import { inBoundary, type Filter, type GroupSum, type Key, type Store } from '../store/store.js';
 import { binned, type Bin, type Valued } from './bins.js';
 import type { Axis, SweepRequest } from './question.js';
+
+/** Cells of one value of the axis, and how they were measured. */
+export interface Place extends Omit<Bin<Cell>, 'value'> {
+  readonly value: number | null;
+  readonly told: Told;
+}
 
 export interface Gathered {
   readonly told: Told;
   /** Null for runs. */
   readonly step: EpochMicros | null;
-  readonly bins: readonly (Omit<Bin<Cell>, 'value'> & { readonly value: number | null })[];
+  readonly bins: readonly Place[];
   readonly left: number;
   readonly reasons: readonly Reason[];
 }
@@ -66,6 +74,24 @@ async function unknownGauge(store: Store, told: Told, gauge: string, prefix: str
   return new UsageError([`${prefix}over: no gauge '${gauge}' is known of these nodes in this time; ${known.length === 0 ? 'there is none' : guess(gauge, known)}. A label is said as label:${gauge}.`]);
 }
 
+/** How the time of each bin was measured. What a sensor says too little of (phases, seldom readings) is known of the whole only, and holds for each. */
+async function measuredAs(told: Told, bins: readonly Bin<Cell>[], { step, byNode }: { readonly step: EpochMicros; readonly byNode: boolean }): Promise<Place[]> {
+  const { store, request, boundary } = told;
+  if (boundary === null) return bins.map((bin) => ({ ...bin, told }));
+  const scope = scopeOf('booked', request);
+  const found = await store.sum({ kind: 'booked', by: ['boundary', 'source', 'method', ...(byNode ? (['node'] as const) : [])], step, ...scope, where: [...scope.where, inBoundary(boundary)] });
+  const at = new Map<string, GroupSum<'booked'>[]>();
+  for (const sum of found) {
+    const key = identity(byNode ? (sum.values[3] ?? '') : undefined, sum.step);
+    at.set(key, [...(at.get(key) ?? []), sum]);
+  }
+  return bins.map((bin) => {
+    const methods = bin.cells.flatMap((cell) => at.get(identity(cell.unit, cell.step)) ?? []);
+    const [seen, asked] = [methods.reduce((sum, { sums }) => sum + sums.seconds, 0), methods.reduce((sum, { sums }) => sum + sums.askedSeconds, 0)];
+    return { ...bin, told: { ...told, methods, report: { ...told.report, coverage: coverage(inSeconds(seen), inSeconds(asked)) } } };
+  });
+}
+
 async function alongTime(store: Store, request: SweepRequest, told: Told, axis: Extract<Axis, { kind: 'load' | 'gauge' }>, book: Book): Promise<Gathered> {
   const { prefix } = request;
   const grid = gridOf([told, told], request.step);
@@ -84,7 +110,7 @@ async function alongTime(store: Store, request: SweepRequest, told: Told, axis: 
   const idle = gauge ? 0 : valued.filter(({ value }) => value <= 0).reduce((sum, { seconds }) => sum + seconds, 0);
   const unknown = all.reduce((sum, cell) => sum + secondsOf(cell), 0) - known;
   return {
-    told, step, bins, left: left + unknown + idle,
+    told, step, bins: await measuredAs(told, bins, { step, byNode: perNode }), left: left + unknown + idle,
     reasons: idle > 0 ? [{ code: 'IDLE_LEFT_OUT', detail: 'Time without any output has no load to be shown at; what was drawn in it is in no point.' }] : [],
   };
 }
@@ -108,11 +134,12 @@ async function byKey(store: Store, request: SweepRequest, told: Told, axis: Extr
   if (grid.kind === 'mixed') throw new UsageError([`${prefix}from: some of this is a table of runs without times, the rest was measured over time; tell them apart by a label or by a time`]);
   const { step, byNode } = grid.kind === 'time' ? gridFor(told, request) : { step: grid.step, byNode: false };
   const cellGrid: CellGrid = { step, byNode, wanted: wantedOf(request), temperature: undefined };
-  const bins: Gathered['bins'][number][] = [];
+  const bins: Place[] = [];
   for (const name of [...values].toSorted(natural.compare)) {
     const text: SideText = { name, where: [...where, { key, values: [name] }], from, to };
-    const side = await tell(store, await glance(store, compared(request, text), text, book), request.metrics, book);
-    bins.push({ name, value: numberOf(name), cells: byUnit(await cellsOfSide(side, book, cellGrid)) });
+    // At the boundary of all, whatever else this one has: boundaries contain different things.
+    const side = await tell(store, await glance(store, { ...compared(request, text), boundary: told.boundary ?? undefined }, text, book), request.metrics, book);
+    bins.push({ name, value: numberOf(name), told: side, cells: byUnit(await cellsOfSide(side, book, cellGrid)) });
   }
   return { told, step: grid.kind === 'runs' ? null : step, bins, left: 0, reasons: [] };
 }
@@ -132,11 +159,11 @@ async function byBand(request: SweepRequest, told: Told, book: Book): Promise<Ga
   const bands = found.flatMap(({ values: [band], sums }) => (band && sums.metered ? [band] : [])).toSorted((a, b) => Number(a) - Number(b));
   if (bands.length === 0) throw new TelemetryError('NO_FACTS', 'No request of this tells how many ran beside it and what it drew: only recordings do. Sweep over concurrency instead, which is what the engine says of itself.', 'abort');
   const grid = gridOf([told, told], request.step);
-  const bins: Gathered['bins'][number][] = [];
+  const bins: Place[] = [];
   for (const band of bands) {
     const scope = { where: [...where, { key: 'concurrencyBand' as const, values: [band] }], from, to };
     const cells = await cellsOfSide({ ...told, request: { ...told.request, where: scope.where } }, book, { step: grid.step, byNode: false, wanted: new Set(['requests', 'usefulRequests']), temperature: undefined });
-    bins.push({ name: shown('concurrencyBand', band) ?? band, value: 2 ** Number(band), cells: withEnergy(cells, await told.store.sum({ kind: 'requests', by: [], step: grid.step, ...scope })) });
+    bins.push({ name: shown('concurrencyBand', band) ?? band, value: 2 ** Number(band), told, cells: withEnergy(cells, await told.store.sum({ kind: 'requests', by: [], step: grid.step, ...scope })) });
   }
   return { told, step: grid.step, bins, left: 0, reasons: [{ code: 'ENERGY_OF_REQUESTS', detail: 'Energy is that of the requests themselves: what was drawn while none ran is in no point. A request is in the band of the most that ran beside it.' }] };
 }

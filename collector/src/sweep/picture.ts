@@ -2,8 +2,8 @@
  * A sweep as a picture: a panel per metric over the same axis. Self-contained SVG that reads in light and dark; what it shows is
  * told in its description too.
  *
- *     J/token │ ╲                      line: pooled figures; bar: 95 % interval; ring: the best; hollow: outside the targets,
- *             │   ●───◎───●───○        or too little behind it
+ *     J/token │ ╲                      line: pooled figures; bar: 95 % interval; ring: the best; hollow: can't be the
+ *             │   ●───◎───●───○        best (outside the targets, too little or too badly measured)
  *             └──┼────┼────┼──▶ W
  */
 import { scaleLinear, scalePoint } from 'd3-scale';
@@ -61,7 +61,7 @@ function panel(answer: SweepAnswer, metric: Metric, index: number, xOf: (point: 
   const curve = line<Shown>(({ x }) => x, ({ estimate }) => y(estimate))(shown) ?? '';
   const bars = shown.map(({ x, ci95 }) => (ci95 === null ? html`` : html`<path class="bar" d="M${place(x - 8)} ${place(y(ci95[0]))}h16m-8 0V${place(y(ci95[1]))}m-8 0h16"/>`));
   const dots = shown.map(({ point, x, estimate }) => {
-    const hollow = point.inside === false || point.thin;
+    const hollow = point.inside === false || point.thin || point.reasons.length > 0;
     return html`<circle class="${hollow ? 'dot out' : 'dot'}" cx="${place(x)}" cy="${place(y(estimate))}" r="5"><title>${point.name}: ${figure(estimate)}</title></circle>${answer.best?.point === point.name ? html`<circle class="best" cx="${place(x)}" cy="${place(y(estimate))}" r="10"/>` : html``}`;
   });
   return html`${head}${grid}${below}${answer.axis.numeric ? html`<path class="curve" d="${curve}"/>` : html``}${bars}${dots}`;
@@ -77,7 +77,7 @@ export function picture(answer: SweepAnswer): Markup {
   const axis = `${answer.axis.title}${answer.axis.unit === '' ? '' : ` (${answer.axis.unit})`}`;
   return html`<svg class="sweep" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-labelledby="sweep-title sweep-desc">
 <title id="sweep-title">Over ${axis}</title><desc id="sweep-desc">${description(answer)}</desc><style>${new Markup(STYLE)}</style>
-<rect class="ground" width="${WIDTH}" height="${height}" rx="6"/><text x="12" y="24">over ${axis}; ring: the best; hollow: outside the targets, or too little behind it</text>
+<rect class="ground" width="${WIDTH}" height="${height}" rx="6"/><text x="12" y="24">over ${axis}; ring: the best; hollow: can't be the best</text>
 ${answer.metrics.map((metric, index) => panel(answer, metric, index, xOf, ticks))}</svg>
 `;
 }

@@ -1,28 +1,26 @@
 /**
- * Points with the blocks behind them → figures with intervals, the best of those inside the targets, and how far it is told apart
- * from each of the others. The best is chosen by the data that judge it: Holm's correction over all others keeps that honest.
+ * Points with the blocks behind them → figures with intervals, what stands against each of them, and the best of those that nothing
+ * stands against (best.ts).
  */
-import type { Cell } from '../compare/cells.js';
+import type { Reason } from '../compare/answer.js';
 import { blocksFrom } from '../compare/blocks.js';
-import { designOf } from '../compare/design.js';
+import type { Cell } from '../compare/cells.js';
 import { secondsOf, totalOf } from '../compare/found.js';
-import { COVARIATES, compareBlocks, type Block, type BlockAnswer, type Covariate } from '../compare/method/compare-blocks.js';
-import { holm } from '../compare/method/holm.js';
+import { COVARIATES, type Block, type Covariate } from '../compare/method/compare-blocks.js';
 import { piecesOf } from '../compare/method/pieces.js';
 import { sideOf } from '../compare/method/side.js';
 import type { Metric } from '../compare/metrics.js';
-import type { Evidence, Point, SweepAnswer } from './answer.js';
-import type { Gathered } from './gather.js';
+import { badlyCovered, beyondTheSensor, emptyRuns, withoutFigure } from '../compare/refusals.js';
+import type { Point, SweepAnswer } from './answer.js';
+import { bestOf, ERROR, type Measured } from './best.js';
+import type { Gathered, Place } from './gather.js';
 import type { SweepRequest } from './question.js';
 
 /** Stretches of time, or runs, without which nothing can be said of how a point varies. */
 const LEAST_BLOCKS = 8;
 const LEAST_RUNS = 3;
-const ERROR = 0.05;
 
 const least = (step: number | null): number => (step === null ? LEAST_RUNS : LEAST_BLOCKS);
-
-type Place = Gathered['bins'][number];
 
 /** What the axis moves by itself is no condition to be made equal. */
 function covariatesFor({ axis, over }: SweepRequest, step: number | null): readonly Covariate[] {
@@ -31,34 +29,41 @@ function covariatesFor({ axis, over }: SweepRequest, step: number | null): reado
   return COVARIATES.filter((name) => name !== 'temperature' && !(moved && name === 'load'));
 }
 
-interface Measured {
-  readonly place: Place;
-  readonly blocks: (metric: Metric) => ReturnType<ReturnType<typeof blocksFrom>>;
-}
-
 const estimateOf = (cells: readonly Cell[], { numerator, denominator, factor }: Metric): number | null => {
   const sums = totalOf(cells);
   const [above, below] = [sums[numerator], sums[denominator]];
   return above === undefined || below === undefined || below <= 0 ? null : (above * factor) / below;
 };
 
-function held(a: Measured, b: Measured, metric: Metric, covariates: readonly Covariate[]): BlockAnswer {
-  const [first, second] = [a.blocks(metric), b.blocks(metric)];
-  const known = covariates.filter((name) => [first, second].every((blocks) => blocks.some(({ covariates: told }) => told[name] !== undefined)));
-  return compareBlocks({ a: first, b: second, design: designOf(first, second), sequential: false, covariates: known, lowerIsBetter: metric.lowerIsBetter });
-}
-
-const pair = (interval: readonly [number, number] | null): [number, number] | null => (interval === null ? null : [interval[0], interval[1]]);
-
 function insideOf({ cells }: Place): number | null {
   const { requests, usefulRequests } = totalOf(cells);
   return requests === undefined || usefulRequests === undefined || requests <= 0 ? null : usefulRequests / requests;
 }
 
-/** Of a point by itself: its time in pieces of one length, or its runs. */
+/** Of the figure: rounding leaves as much. */
+const NO_WIDTH = 1e-8;
+
+/** Of a point by itself: its time in pieces of one length, or its runs. Null where all blocks have the same figure, from which no error can be told. */
 function intervalOf(blocks: readonly Block[], step: number | null): [number, number] | null {
   if (blocks.length < least(step)) return null;
-  return pair(sideOf(blocks, piecesOf(blocks, blocks, step === null ? 'runs' : 'before-after'), 0, ERROR).ci95);
+  const { ci95 } = sideOf(blocks, piecesOf(blocks, blocks, step === null ? 'runs' : 'before-after'), 0, ERROR);
+  return ci95 === null || ci95[1] - ci95[0] < NO_WIDTH * Math.abs(ci95[1]) ? null : [ci95[0], ci95[1]];
+}
+
+function otherBoundary({ told: { methods, boundary }, name }: Place): Reason[] {
+  const measured = [...new Set(methods.flatMap(({ values: [each] }) => each ?? []))];
+  if (boundary === null || measured.length === 0 || measured.includes(boundary)) return [];
+  return [{ code: 'BOUNDARY_DIFFERS', detail: `The energy of ${name} was measured at ${measured.join(', ')} and not at ${boundary}, which this is about: boundaries contain different things. Choose one that all points have with --boundary.` }];
+}
+
+/** What stands against a point whatever it is held against, as in a comparison. */
+function refusalsOf({ place, blocks }: Measured, metric: Metric, step: number | null): Reason[] {
+  const elsewhere = otherBoundary(place);
+  if (elsewhere.length > 0) return elsewhere;
+  const [names, sides, sums] = [[place.name, place.name], [place.told, place.told], totalOf(place.cells)] as const;
+  const [own, runs] = [{ sums }, blocks(metric)];
+  const reasons = [...withoutFigure([own, own], metric, names), ...badlyCovered(sides, names), ...beyondTheSensor(sides, metric, names), ...(step === null ? emptyRuns([runs, runs], names) : [])];
+  return [...new Map(reasons.map((reason) => [reason.detail, reason])).values()];
 }
 
 function pointOf(each: Measured, request: SweepRequest, targeted: boolean, step: number | null): Point {
@@ -72,44 +77,23 @@ function pointOf(each: Measured, request: SweepRequest, targeted: boolean, step:
     name: place.name, value: place.value, seconds, blocks, tokensPerSecond: seconds === null || output === undefined || seconds <= 0 ? null : output / seconds,
     figures: Object.fromEntries(request.metrics.map((one) => [one.name, { estimate: estimateOf(place.cells, one), ci95: intervalOf(each.blocks(one).filter(({ denominator }) => denominator > 0), step) }])),
     insideShare: share, inside: !targeted || share === null ? null : share >= request.inside,
-    thin: blocks < least(step),
+    thin: blocks < least(step), reasons: refusalsOf(each, metric, step),
   };
 }
 
-function evidenceOf(best: Measured, others: readonly Measured[], metric: Metric, covariates: readonly Covariate[]): Evidence[] {
-  const answers = others.map((other) => held(best, other, metric, covariates));
-  const told = answers.filter(({ effect }) => effect.pValue !== null);
-  const adjusted = holm(told.map(({ effect }) => effect.pValue ?? 1));
-  return answers.map((answer, index): Evidence => {
-    const pValue = adjusted[told.indexOf(answer)] ?? null;
-    const { relative, ci95 } = answer.effect;
-    const worse = pValue !== null && pValue < ERROR && relative !== null && relative > 0 === metric.lowerIsBetter;
-    return {
-      point: others[index]?.place.name ?? '', relative, ci95: pair(ci95), pValue, verdict: answer.verdict === 'not-comparable' ? 'not-comparable' : worse ? 'worse' : 'not-told-apart',
-      reasons: answer.reasons.map(({ code, detail }) => ({ code, detail })), adjustments: answer.adjustments.map(({ detail }) => detail),
-    };
-  });
-}
-
-export interface Curve {
-  readonly points: readonly Point[];
-  readonly best: SweepAnswer['best'];
-}
+export type Curve = Pick<SweepAnswer, 'points' | 'best' | 'unchosen'>;
 
 /** @param targeted whether there are latency targets that requests were held against */
-export function curveOf({ bins, step }: Pick<Gathered, 'bins' | 'step'>, request: SweepRequest, targeted: boolean): Curve {
+export async function curveOf({ bins, step }: Pick<Gathered, 'bins' | 'step'>, request: SweepRequest, targeted: boolean): Promise<Curve> {
   const [metric] = request.metrics;
   const covariates = covariatesFor(request, step);
-  const all = bins.map((place): Measured => ({ place, blocks: blocksFrom(place.cells, step, covariates) }));
-  const points = all.map((each) => pointOf(each, request, targeted, step));
-  const figureOf = (point: Point): number => point.figures[metric.name]?.estimate ?? Number.NaN;
-  const better = (a: Point, b: Point): number => (metric.lowerIsBetter ? figureOf(a) - figureOf(b) : figureOf(b) - figureOf(a));
-  const eligible = points.filter((point) => !point.thin && point.inside !== false && !(targeted && point.inside === null) && Number.isFinite(figureOf(point))).toSorted(better);
-  const [best, second] = eligible;
-  if (!best) return { points, best: null };
-  const measured = (point: Point): Measured[] => all.filter(({ place }) => place.name === point.name);
-  const [of] = measured(best);
-  const evidence = of ? evidenceOf(of, eligible.slice(1).flatMap(measured), metric, covariates) : [];
-  const against = evidence.find(({ point }) => point === second?.name);
-  return { points, best: { point: best.name, runnerUp: second?.name ?? null, toldApart: against ? against.verdict === 'worse' : null, evidence } };
+  const all = bins.map((place) => {
+    const measured: Measured = { place, blocks: blocksFrom(place.cells, step, covariates) };
+    return { measured, point: pointOf(measured, request, targeted, step) };
+  });
+  const figureOf = ({ point }: (typeof all)[number]): number => point.figures[metric.name]?.estimate ?? Number.NaN;
+  const eligible = all
+    .filter(({ point: { thin, reasons, inside } }) => !thin && reasons.length === 0 && inside !== false && !(targeted && inside === null))
+    .toSorted((a, b) => (metric.lowerIsBetter ? figureOf(a) - figureOf(b) : figureOf(b) - figureOf(a)));
+  return { points: all.map(({ point }) => point), ...(await bestOf(eligible, metric, { covariates, step, byKey: request.axis.kind === 'key' })) };
 }

@@ -9,7 +9,7 @@ export const FORMATS = ['table', 'json', 'svg'] as const;
 export type Format = (typeof FORMATS)[number];
 
 const ABSENT = '–';
-const placeOf = (point: Point, { best }: SweepAnswer): string => (best?.point === point.name ? 'best' : point.thin ? 'too little' : point.inside === false ? 'outside' : best?.evidence.find((each) => each.point === point.name)?.verdict.replaceAll('-', ' ') ?? '');
+const placeOf = (point: Point, { best }: SweepAnswer): string => (best?.point === point.name ? 'best' : point.reasons.length > 0 ? 'refused' : point.thin ? 'too little' : point.inside === false ? 'outside' : best?.evidence.find((each) => each.point === point.name)?.verdict.replaceAll('-', ' ') ?? '');
 
 function table(answer: SweepAnswer): string {
   const { axis, metrics, currency, points } = answer;

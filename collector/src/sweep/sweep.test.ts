@@ -4,7 +4,7 @@ import { UsageError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
 import { microjoules, seconds as inSeconds } from '@joulebook/shared/units.js';
 import { storeOf, stretchesOf } from '../compare/facts.testing.js';
-import { batchOf, energyFact, requestsFact, tokensFact } from '../store/sample-facts.js';
+import { batchOf, energyFact, iso, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 import type { SweepAnswer } from './answer.js';
 import { sweepAnswer } from './answer.js';
@@ -161,12 +161,65 @@ describe('a sweep', () => {
     await one.close();
   });
 
+  it('holds no point against others that a comparison would refuse, and shows it', async () => {
+    const [count, source] = [40, 'ipmi'];
+    const asked = await storeOf(
+      { node: 'a', count, joulesPerToken: 2 }, { node: 'b', count, joulesPerToken: 2.6, seed: 2 }, { node: 'half', count, joulesPerToken: 1, seen: 0.5, seed: 3 },
+      { node: 'wide', count, joulesPerToken: 1.5, seed: 4, energy: { boundary: 'server', source } }, { node: 'read', count, joulesPerToken: 1.6, seed: 5, energy: { method: 'power' } }, { node: 'other', count, joulesPerToken: 1.7, seed: 6, energy: { source } },
+    );
+    const answer = await ask(asked, { over: ['node'] });
+    expect(answer.boundary).toBe('gpu');
+    expect(answer.points.map(({ name, figures, reasons }) => [name, figures['joulesPerToken']?.estimate === null, reasons.map(({ code }) => code)])).toEqual([
+      ['a', false, []], ['b', false, []], ['half', false, ['COVERAGE_LOW']], ['other', false, []], ['read', false, []], ['wide', true, ['BOUNDARY_DIFFERS']],
+    ]);
+    // The better figures are of other methods and sensors, and can be held against no other.
+    expect(answer.best).toMatchObject({ point: 'a', runnerUp: 'b', toldApart: true });
+    expect(answer.best?.evidence.map(({ point, verdict, relative, reasons }) => [point, verdict, relative === null, reasons.at(-1)?.code])).toEqual([
+      ['read', 'not-comparable', true, 'METHOD_DIFFERS'], ['other', 'not-comparable', true, 'SENSOR_DIFFERS'], ['b', 'worse', false, 'UNITS_IN_EFFECT'],
+    ]);
+    expect(answer.sentences).toEqual([
+      expect.stringMatching(/: node a has the best energy per output token, /), expect.stringMatching(/^The next best, node b, is worse/),
+      expect.stringMatching(/^node read \(B\) can't be held against it \(A\): A was measured by counter, B by power/), expect.stringMatching(/^node other \(B\) can't be held/),
+      expect.stringMatching(/^node half is shown and not held against the others. Only 50.0 % of side half was measured/), expect.stringMatching(/^node wide is shown .* was measured at server and not at gpu/),
+    ]);
+    expect(renderSweep(answer, 'table')).toMatch(/half .*refused/);
+    const apart = await ask(asked, { over: ['node'], where: ['node=a', 'node=read'] });
+    expect([apart.best, apart.unchosen?.code, apart.sentences[0]]).toEqual([null, 'NOTHING_COMPARABLE', expect.stringMatching(/^No point is named the best. No point can be held against any other. 'read' \(A\) against a \(B\): A was measured by power/)]);
+    await asked.close();
+  });
+
+  it('takes as the best what is so at equal conditions, names none of constant figures, and leaves out limits that were half measured', async () => {
+    const [turns, minutes, idle] = [24, 10, 12_000] as const;
+    const turn = (index: number, limit: number, tokens: number, joulesPerToken: number, seen = 1): Slice[] =>
+      stretchesOf({ from: index * minutes * 60, count: minutes, joulesPerToken, tokens, seed: index + 1, seen, gauges: { 'gpu.power.limit': limit } })
+        .map((fact) => (fact.kind === 'energy' ? { ...fact, microjoules: microjoules(fact.microjoules + idle * 1e6) } : fact));
+    // 300 W takes a tenth off what a token costs beside what is drawn anyway, and ran at less load.
+    const taken = Array.from({ length: turns }, (_, index) => (index % 2 === 0 ? turn(index, 400, 8400, 2) : turn(index, 300, 7000, 1.8)));
+    const loaded = await storeOf([...taken, turn(turns, 200, 8400, 0.5, 0.5), turn(turns + 1, 200, 8400, 0.5, 0.5)].flat());
+    const { points, best, sentences } = await ask(loaded, { over: ['gpu.power.limit'] });
+    const [half, low, high] = points.map(({ figures }) => figures['joulesPerToken']?.estimate ?? 0);
+    expect([(half ?? 0) < (high ?? 0), (low ?? 0) > (high ?? 0)]).toEqual([true, true]);
+    expect(points.map(({ reasons }) => reasons.map(({ code }) => code))).toEqual([['COVERAGE_LOW'], [], []]);
+    expect(best).toMatchObject({ point: '300', runnerUp: '400', toldApart: true, evidence: [{ point: '400', verdict: 'worse' }] });
+    const [evidence] = best?.evidence ?? [];
+    expect([(evidence?.ci95?.[0] ?? 0) < 0.06, (evidence?.ci95?.[1] ?? 0) > 0.06, (evidence?.ci95?.[0] ?? 0) > 0]).toEqual([true, true, true]);
+    expect(sentences[0]).toMatch(/power limit 300 W has the best energy per output token at equal conditions. As measured it is 3.5.* and better at 400, under other conditions.$/);
+
+    const constant = await ask(loaded, { over: ['load'], metric: ['ttft'], to: [iso(turns * minutes * 60)] });
+    expect(constant.points.every(({ figures }) => figures['ttft']?.estimate !== null && figures['ttft']?.ci95 === null)).toBe(true);
+    expect([constant.best, constant.unchosen?.code, constant.sentences.some((line) => line.includes('told apart'))]).toEqual([null, 'NOTHING_COMPARABLE', false]);
+    expect(constant.unchosen?.detail).toMatch(/Every block of both sides has the same figure/);
+    const only = await ask(loaded, { over: ['gpu.power.limit'], metric: ['ttft'], to: [iso(minutes * 60)] });
+    expect([only.points.length, only.best, only.unchosen?.code]).toEqual([1, null, 'CONSTANT_DATA']);
+    await loaded.close();
+  });
+
   it('is shown as a table and as a picture that tells the same', () => {
     const table = renderSweep(found, 'table');
     expect(table).toMatch(/power limit \(W\).*joulesPerToken \(J\/token\).*95 % interval.*inside targets/);
     expect([/250 .*outside/.test(table), /400 .*worse/.test(table), /3[05]0 .*best/.test(table)]).toEqual([true, true, true]);
     expect(sweepAnswer.parse(JSON.parse(renderSweep(found, 'json')))).toEqual(found);
-    const svg = String(picture({ ...found, points: [...found.points.slice(1), { ...found.points[0], name: '<b>&', value: 250, seconds: 1, blocks: 1, tokensPerSecond: 1, figures: found.points[0]?.figures ?? {}, insideShare: 0, inside: false, thin: false }] }));
+    const svg = String(picture({ ...found, points: [...found.points.slice(1), { ...found.points[0], name: '<b>&', value: 250, seconds: 1, blocks: 1, tokensPerSecond: 1, figures: found.points[0]?.figures ?? {}, insideShare: 0, inside: false, thin: false, reasons: [] }] }));
     expect(svg.match(/<circle class="dot/g)).toHaveLength(2 * LIMITS.length);
     expect([svg.match(/<circle class="dot out"/g)?.length, svg.match(/<circle class="best"/g)?.length, svg.includes('<b>&'), svg.includes('NaN')]).toEqual([2, 2, false, false]);
   });

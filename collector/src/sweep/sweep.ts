@@ -30,8 +30,7 @@ export async function sweep(plain: Store, request: SweepRequest, book: Book = EM
     from: extent && step !== null ? formatTime(extent.from) : null, to: extent && step !== null ? formatTime(extent.to) : null,
     boundary: request.axis.kind === 'band' ? ('gpu' as const) : boundary, currency: book.currency, step: step === null ? null : step / 1e6,
     metrics: request.metrics.map(({ name, title, unit, lowerIsBetter }) => ({ name, title, unit, lowerIsBetter })), wantedInside: targeted ? request.inside : null,
-    ...curveOf(gathered, request, targeted), secondsLeftOut: left, reasons: [...reasons], flags: [...report.flags],
+    ...(await curveOf(gathered, request, targeted)), secondsLeftOut: left, reasons: [...reasons], flags: [...report.flags],
   };
-  const made = { ...answer, points: [...answer.points] };
-  return { ...made, sentences: sentencesOf(made) };
+  return { ...answer, sentences: sentencesOf(answer) };
 }
