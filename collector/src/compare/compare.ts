@@ -14,6 +14,7 @@ import { conditionsOf } from './conditions.js';
 import { designOf } from './design.js';
 import { totalOf, type Compared, type Measured, type Pair } from './found.js';
 import { gridOf, type Grid } from './grid.js';
+import { gridOfKept, turnsNotKept } from './kept.js';
 import { compareBlocks, notCompared, type BlockQuestion, type Covariate, type Design } from './method/compare-blocks.js';
 import { metricPer, PER, type Amount, type Metric } from './metrics.js';
 import { outcomesApart } from './outcomes.js';
@@ -56,11 +57,13 @@ export async function compare(plain: Store, request: CompareRequest, book: Book 
   const store = remembering(plain);
   const { metric, measures } = request;
   const seen: Pair<Glance> = await Promise.all([glance(store, request, request.a, book), glance(store, request, request.b, book)]);
+  const gone = await turnsNotKept(seen);
+  if (gone.length > 0) return nothingToTell(request, book, seen, gone);
   const empty = await emptySides(store, seen);
   if (empty.length > 0) return nothingToTell(request, book, seen, empty);
   const told: Pair<Told> = await Promise.all([tell(store, seen[0], measures, book), tell(store, seen[1], measures, book)]);
 
-  const grid = gridOf(told, request.step);
+  const { grid, notes } = await gridOfKept(told, gridOf(told, request.step));
   const step = grid.kind === 'runs' ? null : grid.step;
   const conditions = await conditionsOf(store, request, told, grid.kind === 'runs');
   const others = othersOf(request);
@@ -83,5 +86,5 @@ export async function compare(plain: Store, request: CompareRequest, book: Book 
   };
   const further = measures.slice(1).map((each) => answered(each, againstMetric(sides, each)));
   const also = others.filter((each) => withoutFigure(sides, each).length === 0 && !(each.per === 'task' && sides.every(isRequest))).map((each) => answered(each, []));
-  return answerOf({ request, book, sides, design, step, main: answered(metric, refused), others: [...further, ...also], notes: [...conditions.notes, ...outcomesApart(sides, [...measures, ...also.map((each) => each.metric)]), ...otherMachines(told, design)] });
+  return answerOf({ request, book, sides, design, step, main: answered(metric, refused), others: [...further, ...also], notes: [...notes, ...conditions.notes, ...outcomesApart(sides, [...measures, ...also.map((each) => each.metric)]), ...otherMachines(told, design)] });
 }
