@@ -116,7 +116,7 @@ const tick = (relative: number): string => (relative === 0 ? '0' : `${relative <
 function description({ a, b, effect: { relative }, effect: told, sequential, unit, currency, sentences }: Comparison): string {
   const interval = restsOn(told, sequential);
   const of = (name: string, { estimate, ci95: own, blocks, distribution }: SideAnswer): string =>
-    `${name}: ${figure(estimate)} ${unitText(unit, currency)}${own === null ? '' : ` (95 % interval ${figure(own[0])} to ${figure(own[1])})`}, ${blocks} blocks between ${figure(distribution[0])} and ${figure(distribution.at(-1))}.`;
+    `${name}: ${figure(estimate)}${unit === '1' ? '' : ` ${unitText(unit, currency)}`}${own === null ? '' : ` (95 % interval ${figure(own[0])} to ${figure(own[1])})`}, ${blocks} blocks between ${figure(distribution[0])} and ${figure(distribution.at(-1))}.`;
   const effectText = relative === null || interval === null ? 'No change can be told.' : `B against A: ${change(relative)} (95 % interval ${intervalText(interval)}).`;
   return [of('A', a), of('B', b), effectText, sentences[0] ?? ''].join(' ');
 }

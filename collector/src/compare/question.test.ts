@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { UsageError } from '@joulebook/shared/errors.js';
 import { at, iso } from '../store/sample-facts.js';
-import { parseCompare } from './question.js';
+import { parseCompare, parseShare } from './question.js';
 
 function faults(said: Record<string, string[]>, prefix: '--' | '' = '--'): readonly string[] {
   try {
@@ -47,8 +47,12 @@ it('tells all faults at once, each with the option as it was said', () => {
     "--step: '0' is not a duration of at least 1 ms; write 30s, 1m or 15m",
     "--adjust: 'load,inputLenght' names what can't be adjusted for; did you mean 'inputLength'?; or write none",
     "--sequential: 'perhaps' is neither true nor false",
-    "--precision: '200%' is no share between 0 and 1; write 2% or 0.02",
+    "--precision: '200%' is no share above 0 and up to 1; write 2% or 0.02",
   ]);
+});
+
+it('takes a share up to all of it', () => {
+  expect([parseShare('100%'), parseShare('1'), parseShare('2 %'), parseShare('0.02'), parseShare('100.1%'), parseShare('0')]).toEqual([1, 1, 0.02, 0.02, undefined, undefined]);
 });
 
 it('wants both sides to be said', () => {

@@ -100,11 +100,11 @@ function covariates(text: string): Covariate[] | undefined {
   return found.length === names.length ? [...new Set(found)] : undefined;
 }
 
-/** `2%` or `0.02`. */
+/** `2%` or `0.02`; up to all of it. */
 export function parseShare(text: string): number | undefined {
   const [, digits, percent] = /^(\d*\.?\d+)\s*(%?)$/.exec(text.trim()) ?? [];
   const value = Number(digits) / (percent === '%' ? 100 : 1);
-  return value > 0 && value < 1 ? value : undefined;
+  return value > 0 && value <= 1 ? value : undefined;
 }
 
 /** On a command line the option alone says yes. */
@@ -128,7 +128,7 @@ export function parseCompare(said: Said, defaults: Defaults, prefix: '--' | ''):
     step: reading.one('step', stepMicros, 'is not a duration of at least 1 ms; write 30s, 1m or 15m'),
     adjust: reading.one('adjust', covariates, `names what can't be adjusted for; ${near}; or write none`),
     sequential: reading.one('sequential', yes, 'is neither true nor false') ?? false,
-    precision: reading.one('precision', parseShare, 'is no share between 0 and 1; write 2% or 0.02') ?? DEFAULT_PRECISION,
+    precision: reading.one('precision', parseShare, 'is no share above 0 and up to 1; write 2% or 0.02') ?? DEFAULT_PRECISION,
     slo: reading.one('slo', parseTargets, 'names no targets; write ttft=2s,tpot=50ms, or one of them'),
     price: reading.number('price', 0) ?? defaults.price ?? null,
     pue: reading.number('pue', 1) ?? defaults.pue ?? null,

@@ -129,6 +129,14 @@ it('one block only, and data without any spread', async () => {
   expect(await refusal(asked('flat', 'flat as well'))).toMatch(/^CONSTANT_DATA: .*same figure/);
 });
 
+it('prompts of lengths that the other side never saw, in words for people, and a share without a unit', async () => {
+  const longer = stretchesOf(then('int8')).map((fact): Slice => (fact.kind === 'requests' ? { ...fact, inputTokens: fact.inputTokens * 4 } : fact));
+  const store = await stores.of(first('fp16', { seed: 3 }), longer);
+  const request = { a: ['quantization=fp16'], b: ['quantization=int8'], adjust: ['inputLength'] };
+  expect(await refusal(compare(store, parseCompare(request, {}, '')))).toMatch(/^LITTLE_OVERLAP: Only 0 % of the work of a side was done in the range of prompt length that the other side saw as well \(A 300, B 1200 on average/);
+  expect((await compare(store, parseCompare({ ...request, metric: ['usefulShare'], adjust: ['none'] }, {}, ''))).sentences[0]).toContain('As measured it is 1 instead of 1, ');
+});
+
 it('compares runs, each by itself and of files of their own, but none that made nothing', async () => {
   expect(await asked('run of fp16', 'run of int8')).toMatchObject({ design: 'runs', verdict: 'a-better', step: null, a: { blocks: 4, from: null, tokensPerSecond: null }, b: { blocks: 4 }, adjustments: [], monthly: null });
   expect(await refusal(asked('run of fp16', 'run of nothing'))).toMatch(/^RUNS_WITHOUT_TOKENS: 1 of the 4 runs of B drew energy and made nothing/);

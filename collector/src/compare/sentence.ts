@@ -2,6 +2,7 @@
 import { figure } from '../report/columns.js';
 import type { Also, Amounts, Comparison } from './answer.js';
 import { restsOn } from './found.js';
+import { CONDITION_NAMES } from './method/compare-blocks.js';
 
 type Answer = Omit<Comparison, 'sentences'>;
 type Verdict = Comparison['verdict'];
@@ -21,10 +22,10 @@ const moreOrLess = (relative: number): string => `${size(relative)} ${relative <
 const BETTER: Readonly<Record<Verdict, string>> = { 'b-better': ' B is better.', 'a-better': ' A is better.', 'no-difference-shown': '', 'not-comparable': '' };
 
 function valuesText({ a, b, unit, currency }: Answer): string {
-  return a.estimate === null || b.estimate === null ? '' : `${figure(b.estimate)} ${unitText(unit, currency)} instead of ${figure(a.estimate)}`;
+  // A share has no unit: its 1 would read as a figure.
+  return a.estimate === null || b.estimate === null ? '' : `${figure(b.estimate)}${unit === '1' ? '' : ` ${unitText(unit, currency)}`} instead of ${figure(a.estimate)}`;
 }
 
-const WORDS = { load: 'load', inputLength: 'prompt length', outputLength: 'output length', cachedShare: 'cached share', temperature: 'temperature' } as const;
 function listed(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`;
 }
@@ -38,7 +39,7 @@ function verdictLine(answer: Answer): string {
     return `${names[0]} and ${names[1]} can't be compared in ${title}: ${reasons[0]?.detail ?? 'there is too little to go by.'}${plainly}`;
   }
   const range = `95 % interval ${intervalText(interval)}${sequential ? ', which holds however often one looks' : ''}`;
-  const equal = adjusted ? `At equal ${listed(adjustments.map(({ covariate }) => WORDS[covariate]))}, ` : '';
+  const equal = adjusted ? `At equal ${listed(adjustments.map(({ covariate }) => CONDITION_NAMES[covariate]))}, ` : '';
   const asMeasured = adjusted && unadjusted !== null ? ` As measured it is ${valuesText(answer)}, ${change(unadjusted)}.` : '';
   const plain = adjusted ? '' : `: ${valuesText(answer)}`;
   if (verdict === 'no-difference-shown') return `${equal}${equal === '' ? 'No' : 'no'} difference in ${title} between ${names[0]} and ${names[1]} is shown: ${change(relative)} (${range}) may as well be none${plain}.${asMeasured}`;
@@ -68,16 +69,23 @@ function alsoLine({ title, verdict, relative, reasons: [against], ...also }: Als
 }
 
 const UNITS = [['days', 86_400], ['h', 3600], ['min', 60], ['s', 1]] as const;
-export function lasting(seconds: number): string {
-  const [unit, length] = UNITS.find(([, each]) => seconds >= 2 * each) ?? ['s', 1];
+/** @param like a length whose unit it is told in; its own unless given */
+export function lasting(seconds: number, like = seconds): string {
+  const [unit, length] = UNITS.find(([, each]) => like >= 2 * each) ?? ['s', 1];
   return `${figure(Number((seconds / length).toPrecision(2)))} ${unit}`;
+}
+
+/** `2 days, 1.5 days more than now`: both in one unit. */
+export function lastingMore(seconds: number, more: number): string {
+  const [all, rest] = [lasting(seconds), lasting(more, seconds)];
+  return all === rest ? `${all}, nearly all of it still to come` : `${all}, ${rest} more than now`;
 }
 
 function precisionLine({ verdict, minimumDetectableEffect, design, precision: { wanted, reached, blocksPerSide, secondsPerSide, moreSeconds } }: Answer): string[] {
   if (reached === null || verdict === 'not-comparable') return [];
   const seen = minimumDetectableEffect === null ? [] : [`With this much data a difference of ${size(minimumDetectableEffect)} shows in 8 of 10 cases.`];
   if (reached <= wanted) return [...seen, `The interval is narrower than the ±${size(wanted)} that were asked for.`];
-  const long = blocksPerSide === null ? 'no length of measuring like this will do' : design === 'runs' ? `${figure(blocksPerSide)} runs of either side are needed` : `either side has to be measured for ${lasting(secondsPerSide ?? 0)}, ${lasting(moreSeconds ?? 0)} more than now`;
+  const long = blocksPerSide === null ? 'no length of measuring like this will do' : design === 'runs' ? `${figure(blocksPerSide)} runs of either side are needed` : `either side has to be measured for ${lastingMore(secondsPerSide ?? 0, moreSeconds ?? 0)}`;
   return [...seen, `For an interval of ±${size(wanted)} ${long}.`];
 }
 

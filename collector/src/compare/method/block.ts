@@ -12,6 +12,9 @@ export const COVARIATES = ['load', 'inputLength', 'outputLength', 'cachedShare',
 /** load: tokens/s; inputLength, outputLength: tokens per request; cachedShare: cached input of all input, 0 to 1; temperature: °C. */
 export type Covariate = (typeof COVARIATES)[number];
 
+/** For people, in sentences. */
+export const CONDITION_NAMES: Readonly<Record<Covariate, string>> = { load: 'load', inputLength: 'prompt length', outputLength: 'output length', cachedShare: 'cached share', temperature: 'temperature' };
+
 export interface Block {
   readonly from: EpochMicros;
   readonly to: EpochMicros;

@@ -139,7 +139,7 @@ describe('what can not be told is refused', () => {
     const at = (load: number, from: number): Block[] => series({ count: 200, at: from, figure: () => 2 * Math.exp(0.02 * random()), covariates: () => ({ load: load * Math.exp(0.1 * random()) }) });
     const answer = compare('before-after', at(800, 0), at(400, DAY), { covariates: ['load'] });
     expect(answer).toMatchObject({ verdict: 'not-comparable', reasons: [{ code: 'LITTLE_OVERLAP' }], a: { ci95: [expect.any(Number), expect.any(Number)] } });
-    expect(answer.reasons[0]?.detail).toMatch(/^Only 0 % .*at a load .*\(A \d+, B \d+ on average/);
+    expect(answer.reasons[0]?.detail).toMatch(/^Only 0 % .*in the range of load .*\(A \d+, B \d+ on average/);
     expect(compare('before-after', at(800, 0), at(400, DAY)).verdict).not.toBe('not-comparable');
   });
 
@@ -159,7 +159,7 @@ describe('an adjusted effect', () => {
     expect(adjustments[0]?.covariate).toBe('load');
     // At 600 tokens/s −(500/600) / (0.5 + 500/600).
     expect(adjustments[0]?.coefficient).toBeCloseTo(-0.62, 1);
-    expect(adjustments[0]?.detail).toMatch(/^load: the figure changes by -0\.\d\d % per 1 % more \(A 7\d\d, B 4\d\d on average\)$/);
+    expect(adjustments[0]?.detail).toMatch(/^load: the figure changes by −0\.\d\d % per 1 % more \(A 7\d\d, B 4\d\d on average\)$/);
   });
 
   it('is not told as adjusted where nothing varied', () => {

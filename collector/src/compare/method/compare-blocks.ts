@@ -5,7 +5,7 @@
  *
  * docs/comparisons.md says how far it is to be trusted, with a table of simulated comparisons whose truth is known.
  */
-import type { Block, BlockAnswer, BlockQuestion, Reason, Side } from './block.js';
+import { CONDITION_NAMES, type Block, type BlockAnswer, type BlockQuestion, type Reason, type Side } from './block.js';
 import { adjustmentsOf, conditionsOf, type Condition } from './conditions.js';
 import { effectOf, seenOnly, verdictOf } from './effect.js';
 import { incomparable, leastPieces, reservations, tooFew, unseenBy, type Unseen } from './limits.js';
@@ -16,7 +16,7 @@ import { errorOf, influences, type ErrorOf } from './robust-error.js';
 import { estimateOf, sideOf, withoutInterval } from './side.js';
 
 export type { Adjustment, Block, BlockAnswer, BlockQuestion, Covariate, Design, Effect, Interval, Reason, Side, Verdict } from './block.js';
-export { COVARIATES } from './block.js';
+export { CONDITION_NAMES, COVARIATES } from './block.js';
 
 const CONFIDENCE = 0.95;
 /** Column of the side: 0 in A, 1 in B; and of the first condition. */
@@ -89,7 +89,7 @@ function fitted(a: readonly Block[], b: readonly Block[], taken: readonly Condit
   const fit = regress(data);
   if (fit) return { data, fit, taken, reasons };
   const last = taken.at(-1);
-  return last && fitted(a, b, taken.slice(0, -1), [...reasons, { code: 'CONDITION_NOT_SEPARABLE', detail: `Not adjusted for ${last.covariate}: it goes with the other conditions or with the side.` }]);
+  return last && fitted(a, b, taken.slice(0, -1), [...reasons, { code: 'CONDITION_NOT_SEPARABLE', detail: `Not adjusted for ${CONDITION_NAMES[last.covariate]}: it goes with the other conditions or with the side.` }]);
 }
 
 /** Where each side ran on several nodes, how nodes differ from each other is part of the error. The wider of the two counts. */

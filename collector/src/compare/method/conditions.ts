@@ -6,7 +6,7 @@
  *   load, temperature, of many blocks also a bend: a natural cubic spline with three knots (Harrell 2015, §2.4.4). Idle power is
  *                                     shared by the tokens, and leakage rises from where fans no longer keep up: both are curves.
  */
-import { COVARIATES, type Adjustment, type Block, type Covariate, type Reason } from './block.js';
+import { CONDITION_NAMES, COVARIATES, type Adjustment, type Block, type Covariate, type Reason } from './block.js';
 import { float64 } from './regression.js';
 import { quantilesOf, spreadOf, type Spread, type Weighed } from './overlap.js';
 
@@ -106,14 +106,14 @@ export function conditionsOf(a: readonly Block[], b: readonly Block[], asked: re
   for (const covariate of COVARIATES.filter((each) => asked.includes(each))) {
     const [ofA, ofB] = [valuesOf(a, covariate), valuesOf(b, covariate)];
     if (!ofA || !ofB) {
-      reasons.push({ code: 'CONDITION_UNKNOWN', detail: `Not adjusted for ${covariate}: too few blocks of ${ofA ? 'B' : ofB ? 'A' : 'either side'} tell it.` });
+      reasons.push({ code: 'CONDITION_UNKNOWN', detail: `Not adjusted for ${CONDITION_NAMES[covariate]}: too few blocks of ${ofA ? 'B' : ofB ? 'A' : 'either side'} tell it.` });
       continue;
     }
     const condition = conditionOf(covariate, { values: ofA, weights: ofEachA }, { values: ofB, weights: ofEachB });
     if (!condition) continue;
     known.push(condition);
     if (condition.columns.length > room) {
-      reasons.push({ code: 'TOO_FEW_TO_ADJUST', detail: `Not adjusted for ${covariate}: there are too few blocks to tell its part.` });
+      reasons.push({ code: 'TOO_FEW_TO_ADJUST', detail: `Not adjusted for ${CONDITION_NAMES[covariate]}: there are too few blocks to tell its part.` });
       continue;
     }
     room -= condition.columns.length;
@@ -141,6 +141,6 @@ export function adjustmentsOf(taken: readonly Condition[], coefficients: readonl
     const { covariate, columns, slope } = condition;
     const coefficient = slope(coefficients.slice(column, column + columns.length));
     column += columns.length;
-    return { covariate, coefficient, detail: `${covariate}: the figure changes by ${(coefficient * PER[covariate].factor).toFixed(2)} % ${PER[covariate].words} (${meansOf(condition)})` };
+    return { covariate, coefficient, detail: `${CONDITION_NAMES[covariate]}: the figure changes by ${(coefficient * PER[covariate].factor).toFixed(2).replace('-', '−')} % ${PER[covariate].words} (${meansOf(condition)})` };
   });
 }

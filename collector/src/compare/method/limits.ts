@@ -1,5 +1,5 @@
 /** What a design can't tell, whatever its data say: refusals, and reservations that an answer carries. */
-import type { BlockQuestion, Design, Reason } from './block.js';
+import { CONDITION_NAMES, type BlockQuestion, type Design, type Reason } from './block.js';
 import { meansOf, type Conditions } from './conditions.js';
 import { distanceOf, LEAST_OVERLAP, MOST_DISTANT, overlapOf } from './overlap.js';
 import { durationOf, LEAST_CYCLES, unitsOf, type Pieces } from './pieces.js';
@@ -26,10 +26,10 @@ const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
 /** Conditions that no adjustment can make up for. */
 export function incomparable({ known, taken }: Conditions): Reason[] {
   const apart = known.filter(({ a, b }) => overlapOf(a, b) < LEAST_OVERLAP).map((each): Reason => ({
-    code: 'LITTLE_OVERLAP', detail: `Only ${percent(overlapOf(each.a, each.b))} of the work of a side was done at a ${each.covariate} that the other side saw as well (${meansOf(each)}; at least ${percent(LEAST_OVERLAP)} is needed), and no adjustment can stand for what was never seen. Let both sides run under the same conditions.`,
+    code: 'LITTLE_OVERLAP', detail: `Only ${percent(overlapOf(each.a, each.b))} of the work of a side was done in the range of ${CONDITION_NAMES[each.covariate]} that the other side saw as well (${meansOf(each)}; at least ${percent(LEAST_OVERLAP)} is needed), and no adjustment can stand for what was never seen. Let both sides run under the same conditions.`,
   }));
   const left = known.filter((each) => !taken.includes(each) && distanceOf(each.a, each.b) > MOST_DISTANT).map((each): Reason => ({
-    code: 'CONDITIONS_DIFFER', detail: `The sides differ in ${each.covariate} (${meansOf(each)}), and there are too few blocks to adjust for it. Measure longer, or under the same conditions.`,
+    code: 'CONDITIONS_DIFFER', detail: `The sides differ in ${CONDITION_NAMES[each.covariate]} (${meansOf(each)}), and there are too few blocks to adjust for it. Measure longer, or under the same conditions.`,
   }));
   return [...apart, ...left];
 }
