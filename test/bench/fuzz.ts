@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { attempt, Fuzz } from '@joulebook/collector/ingest/fuzz.testing.js';
 import { UsageError } from '@joulebook/shared/errors.js';
 import { array, assert, asyncProperty } from 'fast-check';
+import { fuzzLines } from './fuzz-lines.js';
 
 const BODIES_PER_RUN = 1000;
 const BODIES_PER_STORE = 50_000;
@@ -15,10 +16,12 @@ const MOST_MIB = 1500;
 const rss = (): number => process.memoryUsage.rss() / 2 ** 20;
 
 export async function fuzz(options: readonly string[]): Promise<boolean> {
-  const { values } = parseArgs({ args: [...options], options: { bodies: { type: 'string', default: '1000000' }, seed: { type: 'string' } } });
-  const bodies = Number(values.bodies);
+  const { values } = parseArgs({ args: [...options], options: { bodies: { type: 'string', default: '1000000' }, lines: { type: 'string', default: '1000000' }, seed: { type: 'string' } } });
+  const [bodies, lines] = [Number(values.bodies), Number(values.lines)];
   const seed = values.seed === undefined ? Date.now() % 2 ** 31 : Number(values.seed);
-  if (!(bodies > 0) || !Number.isInteger(seed)) throw new UsageError(['fuzz: --bodies and --seed are whole numbers']);
+  if (!(bodies >= 0) || !(lines >= 0) || !Number.isInteger(seed)) throw new UsageError(['fuzz: --bodies, --lines and --seed are whole numbers']);
+  const areLinesRight = lines === 0 || (await fuzzLines(lines, seed));
+  if (bodies === 0) return areLinesRight;
   const begun = performance.now();
   const answers = new Map<string, number>();
   const peaks: number[] = [];
@@ -51,5 +54,5 @@ export async function fuzz(options: readonly string[]): Promise<boolean> {
   const [first = 0, last = 0] = [peaks[0], peaks.at(-1)].map((peak) => Math.round(peak ?? 0));
   console.log(`seed ${seed}: ${done} bodies in ${Math.round((performance.now() - begun) / 1000)} s, no crash, no wrong sum; RSS at most ${first} MiB with the first store, ${last} MiB with the last of ${peaks.length}`);
   for (const [answer, count] of [...answers].toSorted(([a], [b]) => (a < b ? -1 : 1))) console.log(`  ${answer.padEnd(24)}${count}`);
-  return Math.max(...peaks) < MOST_MIB;
+  return areLinesRight && Math.max(...peaks) < MOST_MIB;
 }

@@ -50,3 +50,25 @@ describe('spans of more tokens than can be', () => {
     expect(seconds(short.to - short.from)).toBeCloseTo(0.1);
   });
 });
+
+describe('numbers beside tokens that can not be', () => {
+  const beyond = 1e40;
+
+  it('are left out of a span, and with them what its line said of tokens', () => {
+    const can = plausible('log');
+    expect(can.check({ kind: 'window', from: instant(0), to: instant(10), tokens: { output: tokens(5) }, busy: beyond, running: beyond })).toEqual({ kind: 'window', from: 0, to: 10, tokens: {}, busy: 1e12 });
+    expect(can.check({ kind: 'window', from: instant(0), to: instant(10), tokens: { cachedInput: tokens(beyond) } })).toEqual({ kind: 'window', from: 0, to: 10, tokens: {} });
+    expect(flags(can.flagged())).toEqual([['IMPLAUSIBLE_TOKENS', 2]]);
+  });
+
+  it('are no time', () => {
+    const can = plausible('log');
+    expect([-1, 3e11].map((at) => can.check({ kind: 'window', from: instant(at - 1), to: instant(at), tokens: {} }))).toEqual(Array.from({ length: 2 }, () => ({ kind: 'flagged', code: 'IMPLAUSIBLE_TIME', count: 1, detail: 'log: what tells of a time before 1970 or after the year 9999 is left out' })));
+  });
+
+  it('are no gauge, and no number of cases: a collector would refuse the batch that they are in, with all its joules', () => {
+    const can = plausible('log');
+    expect(can.check({ kind: 'gauge', gauge: 'requests.running', value: beyond, at: instant(1) })).toMatchObject({ kind: 'flagged', code: 'IMPLAUSIBLE_GAUGE', detail: 'log: requests.running is shown as more than can be, and left out' });
+    expect(can.check({ kind: 'flagged', code: 'X', detail: 'y', count: beyond })).toMatchObject({ code: 'X', count: 1e12 });
+  });
+});

@@ -18,6 +18,9 @@ const MOST_PER_SECOND = 1e7;
 /** Times are rounded, some requests tell none at all, and counters move in lumps. */
 const LONGER_SECONDS = 10;
 
+/** Of anything that is counted or shown: requests at once, KV tokens, cached prompts, lines that could not be used. */
+const MOST_OF_ANYTHING = 1e12;
+
 export const mostTokens = (length: Seconds): number => MOST_PER_SECOND * (length + LONGER_SECONDS);
 
 interface Plausible {
@@ -34,12 +37,15 @@ export function plausible(label: string): Plausible {
     found[event.kind === 'request' ? 'requests' : 'windows'] += 1;
     if (event.kind === 'request') return { ...event, tokens: {} };
     const { from, to, rank, model } = event;
-    const busy = event.kind === 'steps' ? 1 : event.busy;
+    const busy = event.kind === 'steps' ? 1 : event.busy === undefined ? undefined : Math.min(event.busy, MOST_OF_ANYTHING);
     return { kind: 'window', from, to, tokens: {}, ...(busy !== undefined && { busy }), ...(rank !== undefined && { rank }), ...(model !== undefined && { model }) };
   }
 
   return {
     check(event) {
+      if (event.kind === 'gauge' && !isPossible(event.value)) return { kind: 'flagged', code: 'IMPLAUSIBLE_GAUGE', count: 1, detail: `${label}: ${event.gauge} is shown as more than can be, and left out` };
+      if (!isTimed(event)) return { kind: 'flagged', code: 'IMPLAUSIBLE_TIME', count: 1, detail: `${label}: what tells of a time before 1970 or after the year 9999 is left out` };
+      if (event.kind === 'flagged') return { ...event, count: Math.min(event.count, MOST_OF_ANYTHING) };
       const fault = faultOf(event);
       return fault === undefined || !('tokens' in event) ? event : without(event, fault);
     },
@@ -53,6 +59,13 @@ export function plausible(label: string): Plausible {
   };
 }
 
+/** s: the year 10000. Times are written with four digits of a year. */
+const END_OF_TIME = 253_402_300_800;
+const TIMES = new Set(['at', 'from', 'to', 'start', 'scheduled', 'firstToken', 'end']);
+const isTimed = (event: ServingEvent): boolean => Object.entries(event).every(([name, value]) => !TIMES.has(name) || typeof value !== 'number' || (value >= 0 && value < END_OF_TIME));
+
+const isPossible = (value: number): boolean => Math.abs(value) <= MOST_OF_ANYTHING;
+
 function faultOf(event: ServingEvent): string | undefined {
   if (event.kind === 'request') {
     const { id, line, start, end, tokens: { input = 0, cachedInput = 0, output = 0 } } = event;
@@ -62,6 +75,7 @@ function faultOf(event: ServingEvent): string | undefined {
   }
   if (event.kind !== 'window' && event.kind !== 'steps') return undefined;
   const { from, to, tokens: { input = 0, output = 0 } } = event;
+  for (const [what, value] of Object.entries({ ...event, ...event.tokens })) if (typeof value === 'number' && !isPossible(value)) return `${what} ${value} before ${toIso(to)}`;
   return input + output > mostTokens(elapsed(from, to)) ? `${input + output} tokens in ${(to - from).toFixed(3)} s before ${toIso(to)}` : undefined;
 }
 
@@ -77,7 +91,7 @@ async function* believedFile(events: AsyncIterable<ServingEvent>, label: string,
   const can = plausible(label);
   const twice = toldTwice(label);
   for await (const event of events) {
-    if (ordered) twice.see(event);
+    if (ordered && isTimed(event)) twice.see(event);
     yield can.check(event);
   }
   yield* can.flagged();
