@@ -77,6 +77,7 @@ it('says what can not be: who may not, what is not there, what was said wrong', 
   expect(await said(['experiment', 'start', 'other', '--label', 'x=y', '--nodes', 'node-3', ...at])).toMatchObject({ code: 2, err: "joulebook: --nodes: no node is called 'node-3'; did you mean 'node-1'?\n" });
   expect(await said(['experiment', 'start', 'other', '--at', '2099-01-01T00:00:00Z', '--label', 'x=y', ...at])).toMatchObject({ code: 2, err: expect.stringContaining('is still to come') as unknown });
   expect(await said(['experiment', 'show', 'power-300', '--store', path, ...at])).toMatchObject({ code: 2, err: 'joulebook: --store and --collector: say one\n' });
+  for (const command of [['experiment', 'list'], ['sweep', '--over', 'load']]) expect(await said([...command, '--store', ':memory:'])).toMatchObject({ code: 2, err: expect.stringMatching(/^joulebook: --store: :memory: is of one collector/) as unknown });
   expect(await said(['experiment', 'list', '--store', join(folder, 'none.duckdb')])).toMatchObject({ code: 1, err: expect.stringContaining('There is no store') as unknown });
   const reader = (await said(['token', 'create', '--scope', 'read', '--store', join(folder, 'served.duckdb')])).out.trim();
   expect((await said(['experiment', 'list', '--collector', serving.address, '--token', reader])).code).toBe(0);

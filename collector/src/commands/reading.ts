@@ -5,6 +5,7 @@ import { appendStream } from '../ingest/batch-stream.js';
 import type { Said } from '../report/request.js';
 import type { CollectorSettings } from '../settings.js';
 import { openDuckdb } from '../store/duckdb.js';
+import { MEMORY } from '../store/duckdb-file.js';
 import { isServerAddress, openStore, using } from '../store/open.js';
 import type { Store } from '../store/store.js';
 import { faultsOfAddress } from './ask.js';
@@ -44,6 +45,7 @@ export function sourceOf(file: string | undefined, flags: Flags, faults: string[
 }
 
 export function checkStore(path: string, faults: string[]): void {
+  if (path === MEMORY) faults.push(`--store: ${MEMORY} is of one collector while it runs and nobody else can read it; name a file, or ask that collector with --collector`);
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path) && !isServerAddress(path)) faults.push(`--store: '${path.split('://')[0]}' stores are not available; name a file, or http(s)://… of a server`);
 }
 

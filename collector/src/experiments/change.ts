@@ -5,13 +5,13 @@ import { nearest } from '@joulebook/shared/settings.js';
 import { epochMicros, type EpochMicros } from '@joulebook/shared/units.js';
 import { formatTime } from '../join/times.js';
 import { filters, guess, KEYS, Reading } from '../report/request.js';
-import type { Filter, Store } from '../store/store.js';
+import type { ExperimentMark, Filter, Store } from '../store/store.js';
 import { isTimeKey } from '../store/time-classes.js';
 import { experimentsOf, isRunning, markOf, type Definition, type Experiment } from './mark.js';
 import { optionOf, type NameRequest, type StartRequest } from './request.js';
 
 /** What can't be done as things stand, though it was said well. */
-export const CONFLICTS = ['EXPERIMENT_RUNNING', 'EXPERIMENT_NOT_RUNNING', 'EXPERIMENT_OVERLAPS', 'EXPERIMENT_TOO_EARLY', 'MARK_TOO_LONG'] as const;
+export const CONFLICTS = ['EXPERIMENT_RUNNING', 'EXPERIMENT_NOT_RUNNING', 'EXPERIMENT_OVERLAPS', 'EXPERIMENT_TOO_EARLY', 'EXPERIMENT_NOT_KEPT', 'MARK_TOO_LONG'] as const;
 export const UNKNOWN = 'EXPERIMENT_UNKNOWN';
 const conflict = (code: (typeof CONFLICTS)[number], message: string): TelemetryError => new TelemetryError(code, message, 'abort');
 
@@ -21,7 +21,8 @@ export async function experimentNamed(store: Store, name: string): Promise<Exper
   if (found) return found;
   const names = all.map((each) => each.name);
   const near = nearest(name, names);
-  throw new TelemetryError(UNKNOWN, `There is no experiment '${name}'${near === undefined ? (names.length === 0 ? ': none was ever started' : `; there are ${names.join(', ')}`) : `; did you mean '${near}'?`}.`, 'abort');
+  const instead = near === undefined ? (names.length === 0 ? ': none was ever started.' : `; there are ${names.join(', ')}.`) : `; did you mean '${near}'?`;
+  throw new TelemetryError(UNKNOWN, `There is no experiment '${name}'${instead}`, 'abort');
 }
 
 /** Clocks differ by so much between who asks and who answers. */
@@ -54,6 +55,15 @@ async function nodesWith(store: Store, said: Definition, at: EpochMicros): Promi
   return [...new Set(found.flatMap(({ values: [node] }) => node ?? []))].filter((node) => !against.includes(node)).toSorted();
 }
 
+/** Before its first fact nothing is known of a node: neither what it drew nor that it was there. */
+async function checkMeasured(store: Store, { nodes, against }: Definition, at: EpochMicros, option: string): Promise<string[]> {
+  const firsts = new Map<string, EpochMicros>();
+  for (const { values: [node], from } of await store.sum({ kind: 'booked', by: ['node', 'boundary'], where: [{ key: 'node', values: [...nodes, ...against] }] })) {
+    if (node) firsts.set(node, epochMicros(Math.min(from, firsts.get(node) ?? from)));
+  }
+  return [...firsts].filter(([, first]) => at < first).map(([node, first]) => `${option}: the first that is known of ${node} is of ${formatTime(first)}, and ${formatTime(at)} is before it; say when the change was made`);
+}
+
 const nodesIn = ({ definition: { nodes, against } }: Experiment): readonly string[] => [...nodes, ...against];
 
 /** What two changes did on one node at once can't be told apart. */
@@ -80,7 +90,20 @@ async function begun(store: Store, { name, definition: said }: StartRequest, at:
   if (faults.length > 0) throw new UsageError(faults);
   const nodes = said.nodes.length > 0 ? said.nodes : await nodesWith(store, said, at);
   if (nodes.length === 0) throw new UsageError([`${prefix}nodes: no node has facts ${said.where.length === 0 ? 'of the time before' : `with ${said.where.join(', ')}`}; name the nodes that are changed`]);
+  const early = await checkMeasured(store, { ...said, nodes }, at, `${prefix}at`);
+  if (early.length > 0) throw new UsageError(early);
   return { name, definition: { ...said, nodes }, turns: [{ from: at, to: null }] };
+}
+
+/** Without a time of its own what is said holds from now on, by a clock that may have been set back. */
+const againLater = ({ at }: NameRequest): string => (at === undefined ? ' If the clock here was set back, say it again when it is past that time.' : '');
+
+/** What is answered is what every later question finds: of two that say something at once the first counts. */
+async function written(store: Store, wanted: Experiment, mark: ExperimentMark): Promise<Experiment> {
+  await store.markExperiment(mark);
+  const kept = await experimentNamed(store, wanted.name);
+  if (isDeepStrictEqual(kept, wanted)) return kept;
+  throw conflict('EXPERIMENT_NOT_KEPT', `Something else was said of '${wanted.name}' at the same time, which counts: ${isRunning(kept) ? 'it is running' : 'it is not running'}. Look at it with show, and say it again if need be.`);
 }
 
 /**
@@ -93,12 +116,11 @@ export async function startExperiment(store: Store, request: StartRequest, now: 
   const known = all.find(({ name }) => name === request.name);
   const last = known?.turns.at(-1);
   if (last?.to === null) throw conflict('EXPERIMENT_RUNNING', `'${request.name}' is running since ${formatTime(last.from)}; stop it first.`);
-  if (last?.to && at < last.to) throw conflict('EXPERIMENT_TOO_EARLY', `'${request.name}' was stopped at ${formatTime(last.to)}, after ${formatTime(at)}.`);
+  if (last?.to && at < last.to) throw conflict('EXPERIMENT_TOO_EARLY', `'${request.name}' was stopped at ${formatTime(last.to)}, after ${formatTime(at)}.${againLater(request)}`);
   if (known) checkSame(known, request, prefix);
   const experiment = known ? { ...known, turns: [...known.turns, { from: at, to: null }] } : await begun(store, request, at, prefix);
   checkApart(all, experiment, at);
-  await store.markExperiment(markOf(known ? { event: 'start', name: request.name, at } : { event: 'begin', name: request.name, at, definition: experiment.definition }, now));
-  return experiment;
+  return written(store, experiment, markOf(known ? { event: 'start', name: request.name, at } : { event: 'begin', name: request.name, at, definition: experiment.definition }, now));
 }
 
 /** @throws as `startExperiment` */
@@ -107,7 +129,6 @@ export async function stopExperiment(store: Store, request: NameRequest, now: Ep
   const experiment = await experimentNamed(store, request.name);
   const last = experiment.turns.at(-1);
   if (!last || !isRunning(experiment)) throw conflict('EXPERIMENT_NOT_RUNNING', `'${request.name}' does not run: it was stopped at ${formatTime(last?.to ?? at)}.`);
-  if (at < last.from) throw conflict('EXPERIMENT_TOO_EARLY', `'${request.name}' was started at ${formatTime(last.from)}, after ${formatTime(at)}.`);
-  await store.markExperiment(markOf({ event: 'stop', name: request.name, at }, now));
-  return { ...experiment, turns: [...experiment.turns.slice(0, -1), { from: last.from, to: at }] };
+  if (at <= last.from) throw conflict('EXPERIMENT_TOO_EARLY', `'${request.name}' was started at ${formatTime(last.from)}, not before ${formatTime(at)}.${againLater(request)}`);
+  return written(store, { ...experiment, turns: [...experiment.turns.slice(0, -1), { from: last.from, to: at }] }, markOf({ event: 'stop', name: request.name, at }, now));
 }

@@ -3,7 +3,7 @@
  * against the figure of B as a report has it; percentiles are known as a bucket, and one with the limit in it is neither in nor out.
  */
 import { nearest, parseDuration } from '@joulebook/shared/settings.js';
-import { FIGURE_NAMES } from '../figures/table.js';
+import { FIGURE_NAMES, FIGURES } from '../figures/table.js';
 import type { Row } from '../join/report.js';
 
 const PERCENTILES = ['ttftP50', 'ttftP95', 'ttftP99', 'tpotP50', 'tpotP95', 'tpotP99'] as const;
@@ -21,10 +21,26 @@ export interface Guardrail {
 export const STATUSES = ['ok', 'violated', 'unknown'] as const;
 export type Status = (typeof STATUSES)[number];
 
-/** `2`, `1%`, `50ms`. */
-function limitOf(text: string): number | undefined {
+type Unit = 'share' | 'seconds' | 'number';
+
+function unitOf(figure: Name): Unit {
+  if (PERCENTILES.some((each) => each === figure)) return 'seconds';
+  const name = FIGURE_NAMES.find((each) => each === figure);
+  return name === undefined || FIGURES[name].unit === '1' ? 'share' : 'number';
+}
+
+const EXPECTED: Readonly<Record<Unit, string>> = { share: 'a share between 0 and 1; write 0.95 or 95%', seconds: 'a time above zero; write 2s or 50ms', number: 'a plain number in its own unit' };
+
+/** `2` of any, `1%` of shares only, `50ms` of times only. */
+function limitOf(text: string, unit: Unit): number | undefined {
   const [, digits, percent] = /^(\d*\.?\d+(?:e[+-]?\d+)?)\s*(%?)$/i.exec(text.trim()) ?? [];
-  return digits === undefined ? parseDuration(text) : Number(digits) / (percent === '%' ? 100 : 1);
+  if (unit === 'seconds') {
+    const limit = percent === '%' ? undefined : digits === undefined ? parseDuration(text) : Number(digits);
+    return limit !== undefined && limit > 0 ? limit : undefined;
+  }
+  if (digits === undefined || (percent === '%' && unit !== 'share')) return undefined;
+  const limit = Number(digits) / (percent === '%' ? 100 : 1);
+  return unit === 'share' && limit > 1 ? undefined : limit;
 }
 
 /** @returns what is wrong with it, in words after the text */
@@ -37,8 +53,9 @@ export function parseGuardrail(text: string): Guardrail | string {
     const guess = nearest(name, NAMES);
     return `names no figure; ${guess === undefined ? `known are ${NAMES.join(', ')}` : `did you mean '${guess}'?`}`;
   }
-  const limit = limitOf(rest.join(sign));
-  return limit === undefined ? 'has no number after it; write 0.95, 1% or 2s' : { figure, sign, limit };
+  const unit = unitOf(figure);
+  const limit = limitOf(rest.join(sign), unit);
+  return limit === undefined ? `has no limit of ${figure}: it is ${EXPECTED[unit]}` : { figure, sign, limit };
 }
 
 export const isLatency = (read: Guardrail | string): boolean => typeof read !== 'string' && PERCENTILES.some((each) => each === read.figure);

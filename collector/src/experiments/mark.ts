@@ -66,10 +66,13 @@ function after(experiment: Experiment | undefined, said: Mark): Experiment | und
   return last?.to === null ? experiment : { ...experiment, turns: [...experiment.turns, { from: said.at, to: null }] };
 }
 
+/** A turn that ends when the next one begins ends first; one of no length is never said. */
+const inTime = (one: Mark, other: Mark): number => one.at - other.at || Number(other.event === 'stop') - Number(one.event === 'stop');
+
 /** In the order in which they began. Marks are taken by when they hold: the clocks of several collectors, or one that was set back, say little of when they were said. */
 export function experimentsOf(marks: readonly ExperimentMark[]): readonly Experiment[] {
   const experiments = new Map<string, Experiment>();
-  for (const said of marks.map(read).toSorted((one, other) => one.at - other.at)) {
+  for (const said of marks.map(read).toSorted(inTime)) {
     const experiment = after(experiments.get(said.name), said);
     if (experiment) experiments.set(said.name, experiment);
   }

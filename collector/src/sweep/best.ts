@@ -68,15 +68,15 @@ async function judged(best: Eligible, others: readonly Eligible[], metric: Metri
   return all.map((each): Judged => {
     const { other, answer: { effect: { relative, ci95 }, verdict, reasons, adjustments }, refused, notes } = each;
     const against = refused.length > 0 ? refused : verdict === 'not-comparable' ? reasons : undefined;
-    const plain = { point: other.point.name, relative: null, ci95: null, pValue: null, adjustments: [] };
-    if (against) return { other, better: false, evidence: { ...plain, verdict: 'not-comparable', reasons: against.map(({ code, detail }) => ({ code, detail })) } };
+    const point = other.point.name;
+    if (against) return { other, better: false, evidence: { point, relative: null, ci95: null, pValue: null, verdict: 'not-comparable', reasons: against.map(({ code, detail }) => ({ code, detail })), adjustments: [] } };
     const pValue = adjusted[told.indexOf(each)] ?? null;
     const shown = pValue !== null && pValue < ERROR && relative !== null;
     const isWorse = relative !== null && relative > 0 === metric.lowerIsBetter;
     return {
       other, better: shown && !isWorse,
       evidence: {
-        ...plain, relative, ci95: ci95 && [ci95[0], ci95[1]], pValue, verdict: shown && isWorse ? 'worse' : 'not-told-apart',
+        point, relative, ci95: ci95 && [ci95[0], ci95[1]], pValue, verdict: shown && isWorse ? 'worse' : 'not-told-apart',
         reasons: [...reasons, ...notes].map(({ code, detail }) => ({ code, detail })), adjustments: adjustments.map(({ detail }) => detail),
       },
     };

@@ -71,7 +71,7 @@ async function gaugeAt(store: Store, { told, gauge, step, byNode }: { readonly t
 async function unknownGauge(store: Store, told: Told, gauge: string, prefix: string): Promise<UsageError> {
   const { from, to } = told.request;
   const known = (await store.sum({ kind: 'gauge', by: ['gauge'], where: [{ key: 'node', values: nodesOf(told) }], from, to })).flatMap(({ values: [name] }) => name ?? []).filter((name) => !name.startsWith('agent.')).toSorted();
-  return new UsageError([`${prefix}over: no gauge '${gauge}' is known of these nodes in this time; ${known.length === 0 ? 'there is none' : guess(gauge, known)}. A label is said as label:${gauge}.`]);
+  return new UsageError([`${prefix}over: no gauge '${gauge}' is known of these nodes in this time (a label is said as label:${gauge}); ${known.length === 0 ? 'there is none' : guess(gauge, known)}`]);
 }
 
 /** How the time of each bin was measured. What a sensor says too little of (phases, seldom readings) is known of the whole only, and holds for each. */

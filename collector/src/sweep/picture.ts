@@ -50,7 +50,7 @@ function panel(answer: SweepAnswer, metric: Metric, index: number, xOf: (point: 
     const found = point.figures[metric.name];
     return found?.estimate === null || found === undefined ? [] : [{ point, x: xOf(point), estimate: found.estimate, ci95: found.ci95 }];
   });
-  const head = html`<text class="head" x="12" y="${top - 14}">${metric.title} (${unitText(metric.unit, answer.currency)})</text>`;
+  const head = html`<text class="head" x="12" y="${top - 14}">${metric.title}${metric.unit === '1' ? '' : ` (${unitText(metric.unit, answer.currency)})`}</text>`;
   if (shown.length === 0) return html`${head}<text x="${LEFT}" y="${top + PANEL / 2}">not known</text>`;
   const ends = shown.flatMap(({ estimate, ci95 }) => [estimate, ...(ci95 ?? [])]);
   const [low, high] = [Math.min(...ends), Math.max(...ends)];

@@ -13,7 +13,7 @@ const placeOf = (point: Point, { best }: SweepAnswer): string => (best?.point ==
 
 function table(answer: SweepAnswer): string {
   const { axis, metrics, currency, points } = answer;
-  const head = [`${axis.title}${axis.unit === '' ? '' : ` (${axis.unit})`}`, ...metrics.flatMap(({ name, unit }) => [`${name} (${unitText(unit, currency)})`, '95 % interval']), 'inside targets', 'output tok/s', 'time', 'blocks', ''];
+  const head = [`${axis.title}${axis.unit === '' ? '' : ` (${axis.unit})`}`, ...metrics.flatMap(({ name, unit }) => [unit === '1' ? name : `${name} (${unitText(unit, currency)})`, '95 % interval']), 'inside targets', 'output tok/s', 'time', 'blocks', ''];
   const shown = new Table({ head, colAligns: head.map((_, index) => (index === 0 || index === head.length - 1 ? 'left' : 'right')), style: { head: [], border: [], compact: true } });
   for (const point of points) {
     const figures = metrics.flatMap(({ name }) => {

@@ -21,7 +21,8 @@ function bestLine(answer: Answer): string {
   const of = found?.figures[metric.name];
   const range = of?.ci95 ? ` (95 % interval ${figure(of.ci95[0])} to ${figure(of.ci95[1])})` : '';
   const inside = wantedInside === null ? 'No latency targets are said, so all points count' : `Of the points with ${percent(wantedInside)} of their requests inside the targets`;
-  const told = `${figure(of?.estimate)} ${unitText(metric.unit, currency)}${range}`;
+  const unit = metric.unit === '1' ? '' : ` ${unitText(metric.unit, currency)}`;
+  const told = `${figure(of?.estimate)}${unit}${range}`;
   if (best.evidence.length === 0) return `${inside}: ${at(answer, best.point)} alone can be the best; its ${metric.title} is ${told}.`;
   const ahead = best.evidence.filter(({ verdict, point }) => verdict !== 'not-comparable' && isAhead(answer, point, of?.estimate ?? null)).map(({ point }) => point);
   if (ahead.length === 0) return `${inside}: ${at(answer, best.point)} has the best ${metric.title}, ${told}.`;
