@@ -23,7 +23,7 @@ export type Outcome = (typeof OUTCOMES)[number];
 
 /** What no honest fact exceeds. A slice is 10 s long, but a table of runs has one of days. */
 const LONGEST_SECONDS = 10 * 86_400;
-const MOST_CASES = 1e12;
+export const MOST_CASES = 1e12;
 
 const count = z.int().min(0, 'must not be negative').max(MOST_CASES, `must be at most ${MOST_CASES} cases`);
 /** What is learnt later corrects what was told: then it is negative. Sums of 9,000 of the largest are exact. */

@@ -3,7 +3,7 @@
  * What comes after its cell was closed goes into the oldest open one: late, but never lost and never twice.
  * Whole numbers (tokens) that stretch over cells are divided by rounding their running sum, so they add up.
  */
-import type { Boundary, EnergySlice, FlagSlice, GaugeSlice, Outcome, Phase, RequestsSlice, Slice, TokenKind, TokensSlice } from '@joulebook/shared/slice.js';
+import { MOST_CASES, type Boundary, type EnergySlice, type FlagSlice, type GaugeSlice, type Outcome, type Phase, type RequestsSlice, type Slice, type TokenKind, type TokensSlice } from '@joulebook/shared/slice.js';
 import { epochMicros, fromEpochMicros, instant, microjoules, seconds, toEpochMicros, type EpochMicros, type Instant, type Seconds } from '@joulebook/shared/units.js';
 
 /** Who and what a fact is about, besides its time. */
@@ -248,11 +248,12 @@ export function slicer(options: SlicerOptions): Slicer {
       const slice = fact<FlagSlice>(
         cell,
         ['flag', code, detail, device, phase, subject.deployment],
-        () => ({ kind: 'flag', ...dimensions(cell, subject), ...(device !== undefined && { device }), ...(phase && { phase }), code, detail: detail.slice(0, 2000), count: 0, ...(of !== undefined && { of: 0 }) }),
+        () => ({ kind: 'flag', ...dimensions(cell, subject), ...(device !== undefined && { device }), ...(phase && { phase }), code, detail: detail.slice(0, 2000).toWellFormed(), count: 0, ...(of !== undefined && { of: 0 }) }),
         (candidate) => candidate.kind === 'flag',
       );
-      slice.count += count;
-      if (of !== undefined) slice.of = (slice.of ?? 0) + of;
+      // A collector refuses more, and with it all else that is in the batch.
+      slice.count = Math.min(MOST_CASES, slice.count + count);
+      if (of !== undefined) slice.of = Math.min(MOST_CASES, (slice.of ?? 0) + of);
     },
     // The last cell stays open to the end: what comes late has no later one to go to.
     close: (until) => take(Math.min(last - 1, Math.floor(until / length + 1e-9) - 1)),
