@@ -185,6 +185,10 @@ describe('a sweep', () => {
     expect(renderSweep(answer, 'table')).toMatch(/half .*refused/);
     const apart = await ask(asked, { over: ['node'], where: ['node=a', 'node=read'] });
     expect([apart.best, apart.unchosen?.code, apart.sentences[0]]).toEqual([null, 'NOTHING_COMPARABLE', expect.stringMatching(/^No point is named the best. No point can be held against any other. 'read' \(A\) against a \(B\): A was measured by power/)]);
+    // Of one GPU at work for both at once the energy was divided by a rule.
+    await asked.append(batchOf(['x', 'y'].flatMap((part, index) => stretchesOf({ count, joulesPerToken: 2 + index, seed: 7 + index, labels: { part } })), { node: 'shared' }));
+    const shared = await ask(asked, { over: ['part'] });
+    expect([shared.best, shared.unchosen]).toEqual([null, expect.objectContaining({ detail: expect.stringMatching(/^No point can be held against any other. 'x' \(A\) against y \(B\): GPU-0 of shared worked for A and B at the same time/) as unknown })]);
     await asked.close();
   });
 
