@@ -24,7 +24,7 @@ const schedule = z.string().refine((text) => validate(text), "is no cron express
 const MIB = 1024 * 1024;
 
 export const SETTINGS = {
-  store: setting(z.string().min(1).default('./data/joulebook.duckdb'), 'file of the embedded store, :memory: to keep nothing, or http(s)://HOST:PORT?bucket=NAME&org=NAME of an InfluxDB or VictoriaMetrics, which several collectors may share'),
+  store: setting(z.string().min(1).default('./data/joulebook.duckdb'), 'file of the embedded store, :memory: to keep nothing (of serve only), or http(s)://HOST:PORT?bucket=NAME&org=NAME of an InfluxDB or VictoriaMetrics, which several collectors may share'),
   storeToken: setting(z.string().min(1).optional(), 'token for a store that is a server', { secret: true }),
   listen: setting(listen.prefault('127.0.0.1:9840'), 'host:port to serve on; port 0 takes a free one'),
   token: setting(z.string().min(1).optional(), 'a token that may do everything: of `serve` the one to accept beside those that `joulebook token create` makes, of other commands the one to present', { secret: true }),

@@ -1,5 +1,6 @@
 /** Facts of two sides for tests: stretches of a node's time with a known price per token, and noise that is the same every time. */
 import type { Batch } from '@joulebook/shared/batch.js';
+import { UsageError } from '@joulebook/shared/errors.js';
 import type { GaugeSlice, Slice } from '@joulebook/shared/slice.js';
 import { seconds } from '@joulebook/shared/units.js';
 import { openDuckdb } from '../store/duckdb.js';
@@ -85,4 +86,15 @@ export async function storeOf(...sides: readonly Facts[]): Promise<Store> {
     await store.append(batch);
   }
   return store;
+}
+
+/** What is wrong with a question; nothing where it is answered. */
+export async function faultsOf(work: () => unknown): Promise<readonly string[]> {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof UsageError) return error.faults;
+    throw error;
+  }
+  return [];
 }

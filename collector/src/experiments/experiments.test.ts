@@ -1,8 +1,7 @@
 /** Experiments over facts in a store: what is of which side, and what is said of it. */
 import { describe, expect, it, beforeAll, afterAll } from 'vitest';
-import { UsageError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
-import { stretchesOf } from '../compare/facts.testing.js';
+import { faultsOf, stretchesOf } from '../compare/facts.testing.js';
 import { EMPTY_BOOK } from '../book/book.js';
 import { openDuckdb } from '../store/duckdb.js';
 import { at, batchOf, iso, requestsFact } from '../store/sample-facts.js';
@@ -40,15 +39,6 @@ const said = (over: Record<string, readonly string[]> = {}) => ({ name: ['power-
 const start = (store: Store, over: Record<string, readonly string[]>, now: number) => startExperiment(store, parseStart({ ...over }, '--'), at(now), '--');
 const stop = (store: Store, name: string, now: number, when?: number) => stopExperiment(store, parseName({ name: [name], ...(when !== undefined && { at: [iso(when)] }) }, '--', true), at(now), '--');
 const shown = async (store: Store, now: number, name = 'power-300') => evaluate(store, await experimentNamed(store, name), at(now), {}, EMPTY_BOOK);
-const faultsOf = async (work: () => unknown): Promise<readonly string[]> => {
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof UsageError) return error.faults;
-    throw error;
-  }
-  return [];
-};
 
 describe('the sides of an experiment', () => {
   const definition: Definition = { labels: { a: 'b' }, nodes: ['n'], against: [], where: [], metric: 'watts', precision: 0.02, guardrails: [], slo: null, settle: 600, before: 2 * HOUR };

@@ -1,9 +1,8 @@
 /** Operating curves of facts in a store, whose best point is known. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { UsageError } from '@joulebook/shared/errors.js';
 import type { Slice } from '@joulebook/shared/slice.js';
 import { microjoules, seconds as inSeconds } from '@joulebook/shared/units.js';
-import { storeOf, stretchesOf } from '../compare/facts.testing.js';
+import { faultsOf, storeOf, stretchesOf } from '../compare/facts.testing.js';
 import { batchOf, energyFact, iso, requestsFact, tokensFact } from '../store/sample-facts.js';
 import type { Store } from '../store/store.js';
 import type { SweepAnswer } from './answer.js';
@@ -16,15 +15,6 @@ import { sweep } from './sweep.js';
 
 const HOUR = 3600;
 const ask = (store: Store, said: Record<string, readonly string[]>): Promise<SweepAnswer> => sweep(store, parseSweep(said, {}, '--'));
-const faultsOf = async (work: () => unknown): Promise<readonly string[]> => {
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof UsageError) return error.faults;
-    throw error;
-  }
-  return [];
-};
 
 const cells = (values: readonly number[]) => values.map((value, index) => ({ value, seconds: 60, of: index }));
 

@@ -1,7 +1,8 @@
 /**
  * What serving evidence can't be: more tokens than any machine makes. A row that was shifted, a unit that was mistaken, or
  * a counter that was damaged would else decide every ratio. Time and outcome of such evidence are kept, its tokens are
- * left out and told. Every source passes here once (`sources/index.ts`).
+ * left out and told. So are numbers and times beyond all measure: a collector would refuse the batch that they are in, with
+ * all its joules. Every source passes here once (`sources/index.ts`).
  */
 import { elapsed, toIso, type Instant, type Seconds } from '@joulebook/shared/units.js';
 import type { LiveServingKind } from '../live.js';
