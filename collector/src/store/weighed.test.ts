@@ -53,7 +53,7 @@ describe('weighed energy', () => {
       }),
       { numRuns: 20 },
     );
-    expect(known).toBeGreaterThan(20);
+    expect(known).toBeGreaterThan(3);
   });
 
   it('needs factors', async () => {
